@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine as a test sees it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from . import GuestError, GuestTimeout, ProcessGone, state
+from .guest import leftovers, shell
+from .link import Process
+from .qemu import Hardware, keep_logs
+
+CDROM_GROUP = 24  # Debian's fixed id
+USER, STRANGER = 1000, 1001  # an ordinary user in group cdrom, and one who is not (boot.sh)
+
+# What the kernel's log must not have after a test.
+REPORT = re.compile(
+    r"WARNING: |BUG: |kernel BUG|Oops|general protection|KASAN|KCSAN|UBSAN|INFO: task .* blocked|"
+    r"INFO: rcu|INFO: possible|soft lockup|hard LOCKUP|possible circular locking|stack-out-of-bounds|"
+    r"Call Trace|refcount_t|use-after-free|sleeping function called|unreferenced object|"
+    r"Kernel panic|scheduling while atomic|list_(add|del) corruption")
+
+
+class Machine:
+    """A running machine. Leave it by close(), or use it in a `with` statement."""
+
+    def __init__(self, payload: state.Payload = state.Payload(), *, name: str = "machine",
+                 hardware: Hardware | None = None) -> None:
+        self.name = name
+        self.expected_reports: list[str] = []   # patterns of log lines that this test provokes
+        self._folder = tempfile.TemporaryDirectory(prefix="srlock-machine-")
+        self.folder = Path(self._folder.name)
+        try:
+            self.qemu = state.start(hardware or state.hardware(), payload, self.folder)
+        except Exception:
+            self._folder.cleanup()
+            raise
+        self.qmp, self.link, self.trace = self.qemu.qmp, self.qemu.link, self.qemu.trace
+
+    # Processes and calls in the machine
+
+    def process(self, uid: int = 0, gid: int = 0, groups: tuple = ()) -> Process:
+        """A new process, in a session of its own, as root or as somebody else."""
+        return self.link.process(uid=uid, gid=gid, groups=groups)
+
+    def user(self) -> Process:
+        """A process of an ordinary user in group cdrom."""
+        return self.process(uid=USER, groups=(CDROM_GROUP,))
+
+    def stranger(self) -> Process:
+        """A process of an ordinary user who is in no group."""
+        return self.process(uid=STRANGER)
+
+    def call(self, function: Callable, *args, timeout: float = 20, **kwargs):
+        """Call a function in a process of its own, which ends with the call."""
+        process = self.process()
+        try:
+            return process.call(function, *args, timeout=timeout, **kwargs)
+        finally:
+            if not self.link.closed:
+                process.kill(wait=False)
+
+    def sh(self, command: str, timeout: float = 20, check: bool = True, process: Process | None = None
+           ) -> dict:
+        """Run a shell command: rc, stdout, stderr, timeout. With `check` a failure is an exception."""
+        run = process.call if process else self.call
+        done = run(shell.run, command, timeout, timeout=timeout + 10)
+        if check and (done["rc"] or done["timeout"]):
+            raise AssertionError(f"`{command}`: status {done['rc']}"
+                                 f"{' after a time-out' if done['timeout'] else ''}\n"
+                                 f"{done['stdout']}{done['stderr']}")
+        return done
+
+    def put(self, path: str, data: bytes | Path, mode: int = 0o644) -> None:
+        """Write a file in the machine."""
+        self.link.put(path, data.read_bytes() if isinstance(data, Path) else data, mode)
+
+    # The drives, from outside the machine
+
+    def _block(self, drive: str) -> dict:
+        for entry in self.qmp.execute("query-block"):
+            if entry["device"] == f"cd-{drive}":
+                return entry
+        raise KeyError(drive)
+
+    def locked(self, drive: str) -> bool:
+        """Whether the drive's tray is locked (medium removal prevented)."""
+        return self._block(drive)["locked"]
+
+    def tray_open(self, drive: str) -> bool:
+        return self._block(drive)["tray_open"]
+
+    def press_eject(self, drive: str) -> None:
+        """Press the drive's button: the tray opens, or when it is locked the host is asked for it."""
+        self.qmp.execute("blockdev-open-tray", id=drive)
+
+    def close_tray(self, drive: str) -> None:
+        self.qmp.execute("blockdev-close-tray", id=drive)
+
+    def change_disc(self, drive: str, disc: Path) -> None:
+        """Put another disc in, whatever the guest thinks of it."""
+        self.qmp.execute("blockdev-open-tray", id=drive, force=True)
+        self.qmp.execute("blockdev-change-medium", id=drive, filename=str(disc), format="raw",
+                         **{"read-only-mode": "read-only"})
+
+    def stall(self, drive: str, seconds: float) -> None:
+        """Have the drive's next read, of whatever size, answered that late; `stall(drive, 0)` ends it.
+
+        Only reads stall. Those after the next take as long again for each 64 KiB.
+        """
+        rate = int(65536 / seconds) if seconds else 0
+        self.qmp.execute("block_set_io_throttle", id=drive, bps=rate,
+                         bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+        if rate:  # the first read after a change of the rate is free: take it from outside
+            self.qmp.execute("human-monitor-command",
+                             **{"command-line": f'qemu-io cd-{drive} "read 0 64k"'})
+
+    def unplug(self, drive: str) -> None:
+        """Take the drive away: by surprise on virtio and USB; AHCI goes with its controller, by ACPI."""
+        self.qmp.execute("device_del", id={"ahci": "sata", "usb": "usbhost"}.get(drive, drive))
+
+    # The kernel's log
+
+    def log(self) -> str:
+        """What the kernel has said since the machine was restored."""
+        return self.qemu.serial.read_text(errors="replace")
+
+    def reports(self) -> list[str]:
+        """Lines of the kernel's log that no test may leave behind."""
+        return [line for line in self.log().splitlines() if REPORT.search(line)
+                and not any(re.search(pattern, line) for pattern in self.expected_reports)]
+
+    def alive(self) -> bool:
+        """Whether the machine still runs: a panic ends it."""
+        return self.qemu.process.poll() is None
+
+    # The end
+
+    def leftovers(self) -> str:
+        """Kill the test's processes and unload the module: what is wrong then, "" if nothing."""
+        try:
+            for pid in self.link.ask("kill_all"):
+                Process(self.link, pid).wait()
+            return self.call(leftovers.check, timeout=60)
+        except (GuestError, GuestTimeout, ProcessGone) as error:
+            return str(error)
+
+    def explain_hang(self) -> None:
+        """Write where every process is to the folder, for the report of a test that ran out of time."""
+        try:
+            stacks = self.link.ask("stacks", timeout=10)
+            text = "\n\n".join(f"{pid}: {stack}" for pid, stack in stacks.items())
+            (self.folder / "stacks.txt").write_text(text + "\n")
+            self.sh("echo w >/proc/sysrq-trigger; echo d >/proc/sysrq-trigger", timeout=5, check=False)
+        except Exception as error:
+            (self.folder / "stacks.txt").write_text(f"the agent does not answer: {error}\n")
+            try:
+                registers = self.qmp.execute("human-monitor-command", timeout=5,
+                                             **{"command-line": "info registers -a"})
+                (self.folder / "registers.txt").write_text(registers)
+            except Exception:
+                pass
+
+    def keep(self, target: Path) -> None:
+        """Keep the logs and the command trace in a folder."""
+        commands = self.trace.read()
+        start = commands[0].time if commands else 0
+        lines = [f"{command.time - start:10.6f} {command}" for command in commands]
+        (self.folder / "commands.txt").write_text("\n".join(lines) + "\n")
+        keep_logs(self.folder, target)
+
+    def close(self) -> None:
+        self.qemu.kill()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
