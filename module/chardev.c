@@ -187,7 +187,7 @@ static u32 srlock_info_status(struct srlock_file *file,
 	struct srlock_drive *drive = file->drive;
 	u32 status = 0;
 
-	if (READ_ONCE(file->client.broken))
+	if (holder->broken)
 		status |= SRLOCK_STATUS_BROKEN;
 	if (holder->state != SRLOCK_STATE_HELD)
 		return status;
@@ -208,14 +208,14 @@ static void srlock_fill_info(struct srlock_file *file, struct srlock_info *info)
 	u64 refused[SRLOCK_WAY_COMMAND + 1];
 	struct srlock_holder_info holder;
 
-	srlock_drive_holder(drive, &holder);
+	srlock_drive_holder(drive, &file->client, &holder);
 	srlock_events_totals(&drive->events, refused);
 
 	memset(info, 0, sizeof(*info));
 	info->features = SRLOCK_FEATURES;
 	info->state = holder.state;
 	info->count = holder.count;
-	info->my_count = READ_ONCE(file->client.count);
+	info->my_count = holder.my_count;
 	if (holder.pid) {
 		info->pid = pid_vnr(holder.pid);
 		info->uid = from_kuid_munged(current_user_ns(), holder.uid);
@@ -363,7 +363,7 @@ static int srlock_read_one(struct srlock_file *file, char __user *buf)
 		return -ENODATA;
 	if (copy_to_user(buf, &event, sizeof(event)))
 		return -EFAULT;
-	file->next = next;
+	WRITE_ONCE(file->next, next);
 
 	return 0;
 }

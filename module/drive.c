@@ -25,11 +25,13 @@ static DECLARE_WAIT_QUEUE_HEAD(srlock_drives_wait);
 /**
  * srlock_drive_holder() - who holds a drive
  * @drive: the drive
+ * @client: the file that asks; NULL if none does
  * @info: output, of one moment; the caller puts its pid
  *
  * Context: Process context. Takes srlock_lock.spin.
  */
-void srlock_drive_holder(struct srlock_drive *drive, struct srlock_holder_info *info)
+void srlock_drive_holder(struct srlock_drive *drive, const struct srlock_client *client,
+			 struct srlock_holder_info *info)
 {
 	const struct srlock_member *first;
 	struct srlock_lock *lock = &drive->lock;
@@ -46,6 +48,10 @@ void srlock_drive_holder(struct srlock_drive *drive, struct srlock_holder_info *
 		info->since = drive->since;
 		info->flags = lock->acquire_flags;
 		memcpy(info->name, lock->name, sizeof(info->name));
+	}
+	if (client) {
+		info->my_count = client->count;
+		info->broken = client->broken;
 	}
 	spin_unlock(&lock->spin);
 }

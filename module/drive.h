@@ -146,6 +146,8 @@ struct srlock_wait {
  * @since: ktime_get_ns() of the first acquire
  * @flags: SRLOCK_ACQUIRE_* of the first acquire
  * @name: the client's name
+ * @my_count: how often the asking file holds it
+ * @broken: that file's hold was taken away
  */
 struct srlock_holder_info {
 	enum srlock_state state;
@@ -156,6 +158,8 @@ struct srlock_holder_info {
 	u64 since;
 	u32 flags;
 	char name[SRLOCK_CLIENT_SIZE];
+	u32 my_count;
+	bool broken;
 };
 
 extern struct workqueue_struct *srlock_workqueue;
@@ -164,7 +168,8 @@ extern unsigned int srlock_default_command_timeout_ms;
 int srlock_drives_init(void);
 void srlock_drives_exit(void);
 
-void srlock_drive_holder(struct srlock_drive *drive, struct srlock_holder_info *info);
+void srlock_drive_holder(struct srlock_drive *drive, const struct srlock_client *client,
+			 struct srlock_holder_info *info);
 bool srlock_drive_is_gone(const struct srlock_drive *drive);
 bool srlock_drive_use(struct srlock_drive *drive);
 void srlock_drive_unuse(struct srlock_drive *drive);

@@ -272,15 +272,18 @@ bool srlock_events_next(struct srlock_events *events, u64 *next,
  * @events: the drive's
  * @next: as there
  *
- * Context: Any.
+ * Context: Process context. Takes srlock_events.lock.
  * Return: true if so.
  */
-bool srlock_events_readable(const struct srlock_events *events, u64 next)
+bool srlock_events_readable(struct srlock_events *events, u64 next)
 {
-	u64 settled = READ_ONCE(events->settled);
-	u64 oldest = srlock_events_oldest(READ_ONCE(events->head));
+	bool readable;
 
-	return max(next, oldest) < settled;
+	spin_lock_irq(&events->lock);
+	readable = max(next, srlock_events_oldest(events->head)) < events->settled;
+	spin_unlock_irq(&events->lock);
+
+	return readable;
 }
 
 /**

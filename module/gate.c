@@ -336,7 +336,7 @@ static int srlock_claim_and_close(struct srlock_gate *gate, bool force)
 	ret = srlock_prepare_to_claim(bdev, gate);
 	claimed = !ret;
 	if (!ret || force) {
-		gate->forced = !claimed;
+		WRITE_ONCE(gate->forced, !claimed);
 		ret = srlock_close_disk(gate, disk, gate->forced);
 	}
 	if (claimed)
@@ -497,7 +497,7 @@ static void srlock_open_locked(struct srlock_gate *gate)
 
 	WRITE_ONCE(gate->closed, false);
 	WRITE_ONCE(gate->prior_opens, 0);
-	gate->forced = false;
+	WRITE_ONCE(gate->forced, false);
 	srlock_restore_queue_ops(gate);
 	srlock_restore_fops(gate);
 }

@@ -7,6 +7,7 @@
  * release strictly in turns. It does not know time: deadlines and signals arrive
  * as srlock_lock_cancel().
  */
+#include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/lockdep.h>
@@ -94,7 +95,7 @@ u32 srlock_lock_waiters(const struct srlock_lock *lock)
 static void srlock_set_state(struct srlock_lock *lock, enum srlock_state state,
 			     enum srlock_change change)
 {
-	lock->state = state;
+	WRITE_ONCE(lock->state, state);
 	lock->ops->changed(lock, change);
 }
 
@@ -134,7 +135,7 @@ static void srlock_finish(struct srlock_waiter *waiter, int result)
 	}
 	waiter->result = result;
 	waiter->count = srlock_hold_count(lock);
-	waiter->done = true;
+	WRITE_ONCE(waiter->done, true);
 	lock->ops->wake(waiter);
 }
 
@@ -201,7 +202,7 @@ static void srlock_advance(struct srlock_lock *lock)
 	if (!waiter)
 		return;
 
-	lock->acquirer = waiter;
+	WRITE_ONCE(lock->acquirer, waiter);
 	lock->acquire_flags = waiter->flags;
 	srlock_set_state(lock, SRLOCK_STATE_ACQUIRING, SRLOCK_CHANGE_QUEUE);
 	lock->ops->acquire(lock);
@@ -386,7 +387,7 @@ int srlock_lock_cancel(struct srlock_waiter *waiter, int error)
 	if (error == -EBUSY)
 		waiter->reason = srlock_busy_reason(lock, waiter);
 	if (lock->acquirer == waiter) {
-		lock->acquirer = NULL;
+		WRITE_ONCE(lock->acquirer, NULL);
 		srlock_set_state(lock, SRLOCK_STATE_RELEASING, SRLOCK_CHANGE_QUEUE);
 		lock->ops->abandon(lock);
 	}
@@ -552,7 +553,7 @@ static void srlock_begin_hold(struct srlock_lock *lock, struct srlock_waiter *wa
 static void srlock_acquire_failed(struct srlock_lock *lock,
 				  struct srlock_waiter *waiter, int error)
 {
-	lock->state = SRLOCK_STATE_FREE;
+	WRITE_ONCE(lock->state, SRLOCK_STATE_FREE);
 	if (error != -EBUSY) {
 		srlock_finish(waiter, error);
 	} else {
@@ -584,7 +585,7 @@ void srlock_lock_acquired(struct srlock_lock *lock, int error)
 
 	spin_lock(&lock->spin);
 	waiter = lock->acquirer;
-	lock->acquirer = NULL;
+	WRITE_ONCE(lock->acquirer, NULL);
 	if (lock->state == SRLOCK_STATE_GONE) {
 		;	/* all waiters were finished then */
 	} else if (waiter && !error) {
@@ -659,7 +660,7 @@ void srlock_lock_gone(struct srlock_lock *lock)
 	lock->owner = NULL;
 	if (lock->state == SRLOCK_STATE_ACQUIRING)
 		lock->ops->abandon(lock);
-	lock->acquirer = NULL;
+	WRITE_ONCE(lock->acquirer, NULL);
 	srlock_set_state(lock, SRLOCK_STATE_GONE, SRLOCK_CHANGE_GONE);
 	lock->ops->revoke(lock);
 	memset(lock->name, 0, sizeof(lock->name));

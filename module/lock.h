@@ -19,6 +19,8 @@
  * Locking: struct srlock_lock.spin protects all fields of struct srlock_lock and,
  * of the structs that point to it, struct srlock_client and struct srlock_waiter.
  * It nests inside every mutex and inside no other spinlock; process context only.
+ * srlock_lock.state and acquirer and srlock_waiter.done are written with WRITE_ONCE(),
+ * as they are also looked at without it.
  * All ops are called with it held.
  */
 #ifndef SRLOCK_LOCK_H

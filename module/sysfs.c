@@ -37,7 +37,7 @@ static DEVICE_ATTR_RO(state);
 
 static void srlock_show_holder(struct device *dev, struct srlock_holder_info *info)
 {
-	srlock_drive_holder(srlock_dev_to_drive(dev), info);
+	srlock_drive_holder(srlock_dev_to_drive(dev), NULL, info);
 	put_pid(info->pid);
 }
 
@@ -66,7 +66,7 @@ static ssize_t pid_show(struct device *dev, struct device_attribute *attr, char 
 	struct srlock_holder_info info;
 	pid_t pid;
 
-	srlock_drive_holder(srlock_dev_to_drive(dev), &info);
+	srlock_drive_holder(srlock_dev_to_drive(dev), NULL, &info);
 	pid = pid_vnr(info.pid);
 	put_pid(info.pid);
 
