@@ -95,12 +95,17 @@ def watcher(m, bus: str = BUS) -> Client:
     return client(m, bus, mode=os.O_RDONLY)
 
 
-def wait_state(watch: Client, state: int, timeout: float = 10) -> None:
+def wait_state(watch: Client, state: int, timeout: float = 20) -> None:
     eventually(lambda: watch.info()["state"] == state, timeout, f"state {state}")
 
 
 def wait_free(watch: Client) -> None:
     wait_state(watch, srlock.FREE)
+
+
+def wait_sent(m, mark: int, bus: str = BUS, opcode: int = 0x28) -> None:
+    """Wait until a command has reached the drive, by default a read."""
+    eventually(lambda: any(c.opcode == opcode for c in m.trace.since(mark, bus)), 20, "the command is sent")
 
 
 def wait_line(watch: Client, waiters: int) -> None:

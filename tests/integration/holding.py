@@ -66,7 +66,7 @@ def no_udev(m) -> None:
     m.sh("udevadm settle; udevadm control --stop-exec-queue")
 
 
-def is_free(m, bus: str, timeout: float = 10) -> None:
+def is_free(m, bus: str, timeout: float = 20) -> None:
     """Wait until the drive is free, and see that it can be held and released."""
     eventually(lambda: attribute(m, bus, "state") == "free", timeout, f"the {bus} drive is free")
     Hold(m, bus, "next").release()

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 
-from clients import BUS, calm, client, holder, pass_file, wait_free, wait_line, watcher
+from clients import BUS, calm, client, holder, pass_file, wait_free, wait_line, wait_sent, watcher
 from machine import eventually, never, test
 from machine.guest import drive, scsi, srlock
 
@@ -256,8 +256,9 @@ def killed_in_command(m, bus):
     calm(m)
     watch, one = watcher(m, bus), holder(m, bus=bus)
     m.stall(bus, 3600)
-    reading = one.begin(read_disc, 16)
-    never(reading.done, 0.3, "the read did not stall")
+    mark = m.trace.mark()
+    one.begin(read_disc, 16)
+    wait_sent(m, mark, bus)
     one.process.kill(wait=False)
     never(lambda: not one.process.alive(), 0.3, "the process died in the middle of its command")
     m.stall(bus, 0)

@@ -11,7 +11,8 @@ import os
 import time
 
 from clients import (BUS, CDROM_GROUP, USER, acquire_bytes, admitted, calm, client, holder, ioctl,
-                     ioctl_bytes, nothing_changes, pass_file, quiet, wait_free, wait_line, wait_state, watcher)
+                     ioctl_bytes, nothing_changes, pass_file, quiet, wait_free, wait_line, wait_sent, wait_state,
+                     watcher)
 from machine import eventually, test
 from machine.guest import cdrom, drive, scsi, srlock
 
@@ -431,8 +432,9 @@ def busy_releasing(m):
     watch, one, other = watcher(m, "ahci"), holder(m, bus="ahci"), client(m, "ahci")
     child = one.fork()
     m.stall("ahci", 3600)
+    mark = m.trace.mark()
     reading = child.begin(read_disc, 16)
-    time.sleep(0.3)
+    wait_sent(m, mark, "ahci")
     releasing = one.begin(srlock.release)
     wait_state(watch, srlock.RELEASING)
     answer = busy(other, srlock.BUSY_RELEASING)
@@ -458,8 +460,9 @@ def fence_timeout(m):
     one = client(m)
     m.call(quiet, BUS)
     m.stall(BUS, 3600)
+    mark = m.trace.mark()
     reading = stranger.begin(read_disc, fd, 16)
-    time.sleep(0.3)
+    wait_sent(m, mark)
     with nothing_changes(m, one):
         # whatever the deadline is
         for wait in (0, 0.1, 3600, None):
@@ -478,8 +481,9 @@ def allow_timeout(m):
     child = one.fork()
     m.call(set_timeout, "ahci", 300)
     m.stall("ahci", 3600)
+    mark = m.trace.mark()
     reading = child.begin(read_disc, 16)
-    time.sleep(0.3)
+    wait_sent(m, mark, "ahci")
     assert one.errno(srlock.release) == errno.ETIMEDOUT
     assert one.info()["my_count"] == 0
     assert one.errno(srlock.release) == errno.EPERM

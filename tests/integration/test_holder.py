@@ -96,7 +96,7 @@ def eject_ioctl(m, bus):
         assert m.tray_open(bus)
         assert hold.call(intrude.ioctl, fd, cdrom.CDROMCLOSETRAY) == "ok"
         assert not m.tray_open(bus)
-        eventually(lambda: m.locked(bus), 5, "the tray is locked again")
+        eventually(lambda: m.locked(bus), 20, "the tray is locked again")
     assert hold.call(label_on_disc, path) == f"DISC_{bus.upper()}"
 
 
@@ -111,7 +111,7 @@ def eject_tool(m, bus):
         assert m.tray_open(bus)
         m.sh(f"eject -t {path}", process=hold.process)
         assert not m.tray_open(bus)
-        eventually(lambda: m.locked(bus), 5, "the tray is locked again")
+        eventually(lambda: m.locked(bus), 20, "the tray is locked again")
     assert hold.call(label_on_disc, path) == f"DISC_{bus.upper()}"
 
 
@@ -133,7 +133,7 @@ def lock_file(m, bus):
     no_udev(m)
     hold = Hold(m, bus)
     assert not (bad := wrong(hold.call(by_lock_file, hold.fd))), bad
-    eventually(lambda: m.locked(bus), 5, "the tray is locked again")
+    eventually(lambda: m.locked(bus), 20, "the tray is locked again")
     seen = [c.cdb[:6] for c in hold.reached()]
     assert seen.count(OWN) == 2, seen
 

@@ -11,7 +11,7 @@ import stat
 import time
 
 from clients import (BUS, client, holder, ioctl_bytes, quiet, wait_free, wait_line, wait_state,
-                     watcher)
+                     wait_sent, watcher)
 from machine import GuestError, eventually, never, test
 from machine.guest import attempt, cdrom, drive, scsi, srlock
 
@@ -295,19 +295,19 @@ def timeout_works(m):
     fd = foreign.call(attempt.open_, foreign.call(drive.sr, BUS))
     one = client(m)
     m.stall(BUS, 3600)
+    mark = m.trace.mark()
     reading = foreign.begin(read_disc, fd, 16)
-    time.sleep(0.3)
+    wait_sent(m, mark)
     path = m.call(drive.attributes, BUS) + "/command_timeout_ms"
     took = []
-    for milliseconds in (200, 1500):
+    for milliseconds in (200, 3000):
         m.call(drive.write, path, str(milliseconds))
         took.append(one.call(command_timed))
         wait_state(one, srlock.FREE)
     assert not reading.done()
     m.stall(BUS, 0)
     reading.result()
-    assert took[0] >= 0.2 and took[1] >= 1.5 and took[0] < took[1], took
-    assert took[1] < 10, took
+    assert took[0] >= 0.2 and took[1] >= 3 and took[1] - took[0] > 1, took
 
 
 # The state while things happen
@@ -319,8 +319,9 @@ def passing_states(m):
     fd = foreign.call(attempt.open_, foreign.call(drive.sr, "ahci"))
     state = m.call(drive.attributes, "ahci") + "/state"
     m.stall("ahci", 3600)
+    mark = m.trace.mark()
     reading = foreign.begin(read_disc, fd, 16)
-    time.sleep(0.3)
+    wait_sent(m, mark, "ahci")
     acquiring = one.begin(srlock.acquire)
     eventually(lambda: m.call(drive.read, state) == "acquiring", what="acquiring")
     info = watch.info()
@@ -332,8 +333,9 @@ def passing_states(m):
     foreign.call(os.close, fd)
     child = one.fork()
     m.stall("ahci", 3600)
+    mark = m.trace.mark()
     reading = child.begin(read_disc, 48)
-    time.sleep(0.3)
+    wait_sent(m, mark, "ahci")
     releasing = one.begin(srlock.release)
     eventually(lambda: m.call(drive.read, state) == "releasing", what="releasing")
     info = watch.info()

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from machine import never, test
+from clients import wait_sent
+from machine import test
 from machine.guest import attempt, drive, scsi, srlock
 from tool_help import Background, attribute
 
@@ -159,8 +160,9 @@ def fence_timeout(m):
     name = m.call(drive.name, "virtio")
     m.sh(f"echo 500 >{m.call(drive.attributes, 'virtio')}/command_timeout_ms")
     m.stall("virtio", 3600)
+    mark = m.trace.mark()
     reader = m.process().begin(slow_read, "virtio")
-    never(reader.done, 0.5, "the read did not stall")
+    wait_sent(m, mark, "virtio")
     done = run(m, f"srlock run {name} true")
     assert done["rc"] == 75 and "[ETIMEDOUT, E_IMAPI_RECORDER_COMMAND_TIMEOUT]" in done["stderr"], done
     assert "command_timeout_ms" in done["stderr"], done

@@ -130,7 +130,7 @@ def child_killed(m, bus):
     child = hold.process.fork()
     child.call(attempt.open_, m.call(drive.sr, bus), RO)
     child.kill()
-    eventually(lambda: m.locked(bus), 5, "the tray is locked")
+    eventually(lambda: m.locked(bus), 20, "the tray is locked")
     hold.release()
     assert not m.locked(bus)
 
@@ -178,7 +178,7 @@ def own_allow_and_load(m, bus):
     assert m.tray_open(bus)
     assert hold.call(scsi.send, path, scsi.LOAD)["good"]
     assert not m.tray_open(bus)
-    eventually(lambda: m.locked(bus), 5, "the tray is locked again")
+    eventually(lambda: m.locked(bus), 20, "the tray is locked again")
 
 
 # NO_PREVENT

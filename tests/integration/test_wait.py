@@ -35,7 +35,7 @@ def to_the_deadline(m):
     answer, seconds = other.call(timed_acquire, 0.7)
     assert answer["errno"] == errno.EBUSY and answer["busy_reason"] == srlock.BUSY_HELD, answer
     assert (answer["count"], answer["holder_pid"]) == (1, one.process.pid)
-    assert 0.7 <= seconds < 5, seconds
+    assert 0.7 <= seconds < 20, seconds
     assert one.info()["waiters"] == 0
 
 
@@ -233,13 +233,16 @@ def restarted_deadline(m):
     _, other = holder(m), client(m)
     other.process.call(on_signal, True)
     waiting = other.begin(timed_acquire, 1.5)
-    for _ in range(8):
-        time.sleep(0.15)
+
+    def signalled() -> bool:
         if not waiting.done():
             other.process.signal(signal.SIGUSR1)
+        return waiting.done()
+
+    # each signal restarts the call; were the time to start again as well, it would not end
+    eventually(signalled, 20, "the deadline")
     answer, seconds = waiting.result()
-    assert answer["errno"] == errno.EBUSY
-    assert 1.5 <= seconds < 2.5 + 1, seconds
+    assert answer["errno"] == errno.EBUSY and seconds >= 1.5, (answer, seconds)
 
 
 @test("P10 a stopped waiter that goes on waits on")
@@ -306,7 +309,7 @@ def mount_deadline(m):
     watch, one = watcher(m), client(m)
     answer, seconds = one.call(timed_acquire, 0.8)
     assert answer["errno"] == errno.EBUSY and answer["busy_reason"] == srlock.BUSY_CLAIMED, answer
-    assert 0.8 <= seconds < 5, seconds
+    assert 0.8 <= seconds < 20, seconds
     info = watch.info()
     assert (info["state"], info["waiters"]) == (srlock.FREE, 0), info
     # the mounted disc can be read all the while

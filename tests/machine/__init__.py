@@ -39,7 +39,7 @@ class ProcessGone(Exception):
         self.status = status
 
 
-def eventually(condition: Callable, timeout: float = 5, what: str = "the condition"):
+def eventually(condition: Callable, timeout: float = 20, what: str = "the condition"):
     """Wait until a condition holds and return its value; fail the test when it does not in time."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
