@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * At most one holder; see runner.h
+ */
+#include "runner.h"
+
+enum { SHIFT = 32 };
+
+static atomic_uint number;
+
+unsigned long witness_before(struct runner *runner, const struct file *file)
+{
+	return runner->shared->ends[file->drive] << SHIFT;
+}
+
+static bool ends(const struct watch *watch, unsigned int drive)
+{
+	return watch->ending == 1 + drive || watch->ending == 1 + MAX_DRIVES;
+}
+
+/* Whether somebody is about to end holds of this drive. */
+static bool is_ending(const struct shared *shared, unsigned int drive)
+{
+	bool ending = ends(&shared->mover, drive) || ends(&shared->killer, drive);
+
+	for (int i = 0; i < MAX_WORKERS; i++)
+		for (int j = 0; j < WATCHES; j++)
+			ending = ending || ends(&shared->workers[i].watches[j], drive);
+	return ending;
+}
+
+void witness_held(struct runner *runner, struct file *file, unsigned long before)
+{
+	struct shared *shared = runner->shared;
+	unsigned long other;
+
+	if (!file->lone || runner->is_child || runner->is_thread)
+		return;
+	/* in this order: who ends holds says so, and counts, before it does */
+	file->token = is_ending(shared, file->drive) ||
+		      before != witness_before(runner, file) ? 0 :
+		      before | (unsigned int)(runner->worker - shared->workers) << 28 |
+		      (++number & 0xfffffff);
+	other = atomic_exchange(&shared->witness[file->drive], file->token);
+	if (other && other >> SHIFT == (shared->ends[file->drive] & 0xffffffff))
+		wrong(runner, "another client holds srlock%u, too", file->drive);
+}
+
+void witness_give_up(struct runner *runner, struct file *file)
+{
+	unsigned long token = file->token;
+
+	if (token)
+		atomic_compare_exchange_strong(&runner->shared->witness[file->drive], &token, 0);
+	file->token = 0;
+}
+
+void witness_share_all(struct runner *runner)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		witness_give_up(runner, &runner->files[i]);
+		runner->files[i].lone = false;
+	}
+}
+
+void witness_end(struct shared *shared, struct watch *watch, unsigned int drive)
+{
+	watch->ending = 1 + drive;
+	for (unsigned int i = 0; i < MAX_DRIVES; i++)
+		if (i == drive || drive == MAX_DRIVES)
+			shared->ends[i]++;
+}
+
+void witness_end_over(struct watch *watch)
+{
+	watch->ending = 0;
+}
