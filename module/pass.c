@@ -76,7 +76,7 @@ static unsigned long srlock_overflow_find(struct srlock_passes *passes,
 
 	spin_lock_irqsave(&passes->lock, flags);
 	list_for_each_entry(pass, &passes->overflow, node) {
-		if (address - pass->stack < THREAD_SIZE) {
+		if (srlock_pass_covers(pass->stack, address)) {
 			found = pass->stack;
 			break;
 		}
@@ -103,7 +103,7 @@ unsigned long srlock_passes_find(struct srlock_passes *passes, unsigned long add
 		return 0;
 	for (i = 0; i < SRLOCK_PASS_SLOTS; i++) {
 		stack = READ_ONCE(passes->slots[i]);
-		if (stack && address - stack < THREAD_SIZE)
+		if (stack && srlock_pass_covers(stack, address))
 			return stack;
 	}
 	if (likely(!READ_ONCE(passes->overflown)))

@@ -28,8 +28,8 @@
 /*
  * Low bit of a pass: the call is none in which the holder says itself what the
  * drive shall do, but one in which the kernel sends what it finds right. It moves the
- * edges of the stack by a byte, to where no object can be: the lowest word of each
- * stack is a mark of the kernel's own.
+ * lower edge of the stack by a byte, to where no object can be: the lowest word of each
+ * stack is a mark of the kernel's own. See srlock_pass_covers() for the upper one.
  */
 #define SRLOCK_PASS_KERNEL	1UL
 
@@ -68,6 +68,22 @@ unsigned long srlock_passes_find(struct srlock_passes *passes, unsigned long add
 bool srlock_passes_revoke(struct srlock_passes *passes);
 
 /**
+ * srlock_pass_covers() - whether an address lies in the stack of a pass
+ * @stack: of the pass, with SRLOCK_PASS_KERNEL or without
+ * @address: any
+ *
+ * One byte is left out at the end, which SRLOCK_PASS_KERNEL would move beyond it, to
+ * where another object can begin if stacks have no guard pages.
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+static inline bool srlock_pass_covers(unsigned long stack, unsigned long address)
+{
+	return address - stack < THREAD_SIZE - 1;
+}
+
+/**
  * srlock_passes_generation() - to be read before one asks whether one is admitted
  * @passes: those of the drive
  *
@@ -93,7 +109,7 @@ static inline bool srlock_passes_find_quick(const struct srlock_passes *passes,
 {
 	unsigned long stack = READ_ONCE(passes->slots[0]);
 
-	return stack && address - stack < THREAD_SIZE;
+	return stack && srlock_pass_covers(stack, address);
 }
 
 /**
