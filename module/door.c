@@ -29,6 +29,13 @@
 /* A command that a unit attention ate is sent again so often. */
 #define SRLOCK_ATTENTIONS_MAX	5
 
+/*
+ * So many commands that were never answered, and a drive is sent no more of them. Each
+ * keeps a worker, of which there are some hundred for all drives, and anybody who may
+ * use the drive can have its tags in use for as long as it likes.
+ */
+#define SRLOCK_UNANSWERED_MAX	4
+
 /* Between two looks whether a gate that has refused ALLOW is open by now. */
 #define SRLOCK_TAKE_BACK_MS	10
 
@@ -268,8 +275,11 @@ static void srlock_command_work(struct work_struct *work)
 							 command->pm);
 		srlock_pass_drop(passes, &pass);
 	}
-	if (xchg(&command->over, true) && srlock_command_left_locked(command))
-		srlock_take_back(drive);
+	if (xchg(&command->over, true)) {
+		if (srlock_command_left_locked(command))
+			srlock_take_back(drive);
+		atomic_dec(&drive->door.unanswered);
+	}
 	complete(&command->done);
 	srlock_drive_unuse(drive);
 	kref_put(&command->ref, srlock_command_free);
@@ -280,12 +290,14 @@ static int srlock_command_wait(struct srlock_command *command)
 	struct srlock_drive *drive = command->drive;
 
 	if (!wait_for_completion_timeout(&command->done, srlock_drive_timeout(drive))) {
+		atomic_inc(&drive->door.unanswered);
 		if (!xchg(&command->over, true)) {
 			/* Whatever it still does, it does as a foreigner. */
 			srlock_passes_revoke(&drive->gate.passes);
 			return -ETIMEDOUT;
 		}
 		/* It was answered in the last moment. */
+		atomic_dec(&drive->door.unanswered);
 		wait_for_completion(&command->done);
 	}
 
@@ -336,6 +348,9 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 	struct srlock_door *door = &drive->door;
 	struct scsi_device *sdev = drive->sdev;
 	int ret;
+
+	if (atomic_read(&door->unanswered) >= SRLOCK_UNANSWERED_MAX)
+		return -ETIMEDOUT;
 
 	door->locked_before = sdev->locked;
 	WRITE_ONCE(door->prevented, false);

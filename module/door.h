@@ -10,6 +10,7 @@
 #ifndef SRLOCK_DOOR_H
 #define SRLOCK_DOOR_H
 
+#include <linux/atomic.h>
 #include <linux/types.h>
 #include <scsi/scsi_device.h>
 
@@ -34,6 +35,7 @@ enum srlock_command_kind {
  * @allowed: the holder has allowed removal itself
  * @undone: the kernel has undone our PREVENT, or the holder has loaded a disc
  * @locked_before: it was locked when the hold began
+ * @unanswered: commands of the module's own that nobody waits for any more
  *
  * Written by whoever finds out, without a lock: each is a fact of its own, and the
  * drive is asked again where it matters.
@@ -44,6 +46,7 @@ struct srlock_door {
 	bool allowed;
 	bool undone;
 	bool locked_before;
+	atomic_t unanswered;
 };
 
 int srlock_door_begin(struct srlock_drive *drive, bool prevent);
