@@ -374,7 +374,9 @@ static ssize_t srlock_read_some(struct srlock_file *file, char __user *buf, size
 	size_t done = 0;
 	int ret = 0;
 
-	mutex_lock(&file->read_mutex);
+	/* Who has it may be stuck in a page fault for as long as it likes. */
+	if (mutex_lock_interruptible(&file->read_mutex))
+		return -ERESTARTSYS;
 	while (size - done >= sizeof(struct srlock_event)) {
 		ret = srlock_read_one(file, buf + done);
 		if (ret)
