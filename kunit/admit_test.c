@@ -124,7 +124,7 @@ static bool add_pid(struct kunit *test, struct pid *pid)
 	struct fixture *fixture = test->priv;
 	struct srlock_member *member = make_member(test, pid);
 
-	if (srlock_holders_add(&fixture->holders, member))
+	if (!srlock_holders_add(&fixture->holders, member))
 		return true;
 	srlock_member_destroy(member);
 	return false;
@@ -406,7 +406,7 @@ static void the_caller_as_a_member(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, uid_eq(member->uid, current_uid()));
 		KUNIT_EXPECT_EQ(test, refcount_read(&self->count), before + 1);
 		KUNIT_EXPECT_FALSE(test, srlock_holders_is_member(&fixture->holders));
-		KUNIT_EXPECT_TRUE(test, srlock_holders_add(&fixture->holders, member));
+		KUNIT_EXPECT_EQ(test, srlock_holders_add(&fixture->holders, member), 0);
 
 		KUNIT_EXPECT_TRUE(test, srlock_holders_is_member(&fixture->holders));
 		KUNIT_EXPECT_TRUE(test, srlock_holders_has(&fixture->holders));
@@ -502,6 +502,31 @@ static void another_task_asks(struct kunit *test)
 	put_pid(parent);
 }
 
+static void as_many_members_as_there_may_be(struct kunit *test)
+{
+	struct fixture *fixture = test->priv;
+	struct srlock_member *member;
+
+	KUNIT_EXPECT_TRUE(test, add(test, 1));
+	KUNIT_EXPECT_EQ(test, fixture->holders.number, 1);
+	fixture->holders.number = SRLOCK_MEMBERS_MAX;
+
+	member = make_member(test, fixture->people[0].pid);
+	KUNIT_EXPECT_EQ(test, srlock_holders_add(&fixture->holders, member), -EOVERFLOW);
+	KUNIT_EXPECT_FALSE(test, has(test, 0));
+	fixture->holders.number--;
+	KUNIT_EXPECT_EQ(test, srlock_holders_add(&fixture->holders, member), 0);
+	KUNIT_EXPECT_TRUE(test, has(test, 0));
+	KUNIT_EXPECT_EQ(test, fixture->holders.number, SRLOCK_MEMBERS_MAX);
+
+	member = make_member(test, fixture->people[0].pid);
+	KUNIT_EXPECT_EQ(test, srlock_holders_add(&fixture->holders, member), -EEXIST);
+	srlock_member_destroy(member);
+
+	srlock_holders_clear(&fixture->holders);
+	KUNIT_EXPECT_EQ(test, fixture->holders.number, 0);
+}
+
 static void no_memory_for_a_member(struct kunit *test)
 {
 	unsigned int before = refcount_read(&task_tgid(current)->count);
@@ -540,6 +565,7 @@ static struct kunit_case admit_cases[] = {
 	KUNIT_CASE(the_caller_as_a_member),
 	KUNIT_CASE(the_callers_parent_as_a_member),
 	KUNIT_CASE(another_task_asks),
+	KUNIT_CASE(as_many_members_as_there_may_be),
 	KUNIT_CASE(no_memory_for_a_member),
 	KUNIT_CASE(a_member_that_was_not_added_is_destroyed),
 	{}

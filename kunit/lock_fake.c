@@ -61,14 +61,18 @@ static void fake_op_revoke(struct srlock_lock *lock)
 	fake_log(drive, "revoke", 0);
 }
 
-static void fake_op_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
+static int fake_op_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
 {
 	struct fake_drive *drive = fake_of(lock);
 	struct fake_call *call = container_of(waiter, struct fake_call, waiter);
 
 	KUNIT_EXPECT_PTR_EQ(drive->test, lock->owner, waiter->client);
+	if (drive->join_error)
+		return drive->join_error;
 	call->joined++;
 	fake_log(drive, "join", call->tag);
+
+	return 0;
 }
 
 static bool fake_op_is_member(struct srlock_lock *lock)

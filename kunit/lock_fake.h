@@ -21,6 +21,7 @@
  * @test: whom to tell
  * @clients: open files
  * @member: what is_member tells
+ * @join_error: what join returns
  * @acquiring: acquire was asked for, and its end was not told yet
  * @releasing: the same of release
  * @retry: retry was asked for
@@ -33,6 +34,7 @@ struct fake_drive {
 	struct kunit *test;
 	struct srlock_client clients[FAKE_CLIENTS];
 	bool member;
+	int join_error;
 	bool acquiring;
 	bool releasing;
 	bool retry;

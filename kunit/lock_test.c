@@ -172,6 +172,26 @@ static void count_does_not_overflow(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_release(drive, 0)->waiter.count, U32_MAX - 1);
 }
 
+static void a_process_too_many_does_not_count(struct kunit *test)
+{
+	struct fake_drive *drive = test->priv;
+	struct fake_call *call;
+
+	fake_hold(drive, 0);
+	fake_take_log(drive);
+	drive->join_error = -EOVERFLOW;
+	call = fake_acquire(drive, 0, 'a');
+	KUNIT_EXPECT_EQ(test, call->ret, -EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, call->waiter.count, 1);
+	KUNIT_EXPECT_EQ(test, drive->clients[0].count, 1);
+	FAKE_EXPECT_LOG(drive, "");
+	FAKE_EXPECT_STATE(drive, SRLOCK_STATE_HELD);
+
+	drive->join_error = 0;
+	KUNIT_EXPECT_EQ(test, fake_acquire(drive, 0, 'b')->ret, 0);
+	KUNIT_EXPECT_EQ(test, drive->clients[0].count, 2);
+}
+
 /* First name and flags stay; nested ones do not matter. */
 static void name_and_flags_are_the_first_ones(struct kunit *test)
 {
@@ -396,6 +416,7 @@ static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(nest_is_for_members_of_the_owner),
 	KUNIT_CASE(unnest_leaves_the_last_one),
 	KUNIT_CASE(count_does_not_overflow),
+	KUNIT_CASE(a_process_too_many_does_not_count),
 	KUNIT_CASE(name_and_flags_are_the_first_ones),
 	KUNIT_CASE(name_is_copied_as_a_whole),
 	KUNIT_CASE_PARAM(another_client_in_each_situation, situation_gen_params),

@@ -25,6 +25,7 @@ void srlock_holders_init(struct srlock_holders *holders)
 {
 	INIT_LIST_HEAD(&holders->members);
 	holders->first = NULL;
+	holders->number = 0;
 }
 
 /**
@@ -38,7 +39,7 @@ struct srlock_member *srlock_member_create(void)
 {
 	struct srlock_member *member;
 
-	member = kmalloc(sizeof(*member), GFP_KERNEL);
+	member = kmalloc(sizeof(*member), GFP_KERNEL_ACCOUNT);
 	if (!member)
 		return NULL;
 
@@ -111,6 +112,7 @@ static void srlock_holders_prune(struct srlock_holders *holders)
 		if (member->pid == holders->first || pid_has_task(member->pid, PIDTYPE_TGID))
 			continue;
 		list_del_rcu(&member->node);
+		holders->number--;
 		call_rcu(&member->rcu, srlock_member_free_rcu);
 	}
 }
@@ -121,9 +123,10 @@ static void srlock_holders_prune(struct srlock_holders *holders)
  * @member: as made by srlock_member_create()
  *
  * Context: srlock_lock.spin is held.
- * Return: true if @member is taken over, false if its process was one already.
+ * Return: 0: @member is taken over; -EEXIST its process is one already; -EOVERFLOW
+ * there are SRLOCK_MEMBERS_MAX others.
  */
-bool srlock_holders_add(struct srlock_holders *holders, struct srlock_member *member)
+int srlock_holders_add(struct srlock_holders *holders, struct srlock_member *member)
 {
 	bool known;
 
@@ -131,14 +134,17 @@ bool srlock_holders_add(struct srlock_holders *holders, struct srlock_member *me
 	known = srlock_is_member(holders, member->pid);
 	rcu_read_unlock();
 	if (known)
-		return false;
+		return -EEXIST;
 
 	srlock_holders_prune(holders);
+	if (holders->number == SRLOCK_MEMBERS_MAX)
+		return -EOVERFLOW;
+	holders->number++;
 	list_add_tail_rcu(&member->node, &holders->members);
 	if (!holders->first)
 		WRITE_ONCE(holders->first, member->pid);
 
-	return true;
+	return 0;
 }
 
 /**
@@ -153,6 +159,7 @@ void srlock_holders_clear(struct srlock_holders *holders)
 	struct srlock_member *member, *next;
 
 	WRITE_ONCE(holders->first, NULL);
+	holders->number = 0;
 	list_for_each_entry_safe(member, next, &holders->members, node) {
 		list_del_rcu(&member->node);
 		call_rcu(&member->rcu, srlock_member_free_rcu);

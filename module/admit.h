@@ -10,6 +10,12 @@
 #include <linux/rcupdate.h>
 #include <linux/uidgid.h>
 
+/*
+ * As many processes can join a hold. Who is admitted is found out by looking at all of
+ * them for each ancestor of a process, with no rest in between.
+ */
+#define SRLOCK_MEMBERS_MAX	1000
+
 /**
  * struct srlock_member - a process that made an ACQUIRE
  * @node: place in srlock_holders.members
@@ -30,16 +36,18 @@ struct srlock_member {
  *	srlock_lock.spin, read under RCU
  * @first: the thread group of the first one, for a quick look; NULL if there is
  *	none. It is compared only, never followed
+ * @number: how many are on @members
  */
 struct srlock_holders {
 	struct list_head members;
 	struct pid *first;
+	unsigned int number;
 };
 
 void srlock_holders_init(struct srlock_holders *holders);
 struct srlock_member *srlock_member_create(void);
 void srlock_member_destroy(struct srlock_member *member);
-bool srlock_holders_add(struct srlock_holders *holders, struct srlock_member *member);
+int srlock_holders_add(struct srlock_holders *holders, struct srlock_member *member);
 void srlock_holders_clear(struct srlock_holders *holders);
 struct srlock_member *srlock_holders_first(const struct srlock_holders *holders);
 bool srlock_holders_is_member(const struct srlock_holders *holders);

@@ -46,6 +46,10 @@
 #include "gate.h"
 #include "lock.h"
 
+/* Limits of srlock_drive.command_timeout_ms, the parameter and the attribute. */
+#define SRLOCK_COMMAND_TIMEOUT_MIN_MS	100
+#define SRLOCK_COMMAND_TIMEOUT_MAX_MS	600000
+
 /* Minor numbers, and thus drives: sr has room for 256. */
 #define SRLOCK_MINORS		1024
 
@@ -74,6 +78,7 @@
  * @acquire_work: takes the drive
  * @release_work: gives it back
  * @restore_work: sends PREVENT again after a resume or a reset
+ * @wake_work: wakes @wait
  * @retry_work: tries again what a mount has blocked
  * @notify_work: tells sysfs and udev of changes
  * @free_work: frees the struct
@@ -101,6 +106,7 @@ struct srlock_drive {
 	struct work_struct acquire_work;
 	struct work_struct release_work;
 	struct work_struct restore_work;
+	struct work_struct wake_work;
 	struct delayed_work retry_work;
 	struct delayed_work notify_work;
 	struct work_struct free_work;

@@ -129,7 +129,9 @@ void srlock_events_state(struct srlock_events *events, enum srlock_event_type ty
 	events->settled = events->head;
 	spin_unlock_irqrestore(&events->lock, flags);
 
-	wake_up_interruptible(&events->wait);
+	/* There may be any number of readers, and a spinlock is held. */
+	if (wq_has_sleeper(&events->wait))
+		mod_delayed_work(system_wq, &events->settle, 0);
 }
 
 static bool srlock_record_equals(const struct srlock_record *record,

@@ -154,21 +154,30 @@ static int srlock_nest_one(struct srlock_client *client)
 	return 0;
 }
 
+static int srlock_nest_and_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
+{
+	int ret = srlock_nest_one(lock->owner);
+
+	if (ret)
+		return ret;
+	ret = lock->ops->join(lock, waiter);
+	if (ret)
+		lock->owner->count--;
+
+	return ret;
+}
+
 /* Waiters of the file that holds by now do not have to wait. */
 static void srlock_nest_waiters(struct srlock_lock *lock)
 {
 	struct srlock_waiter *waiter, *next;
-	int result;
 
 	list_for_each_entry_safe(waiter, next, &lock->queue, node) {
 		if (!lock->owner->waiting)
 			return;
 		if (waiter->client != lock->owner)
 			continue;
-		result = srlock_nest_one(lock->owner);
-		if (!result)
-			lock->ops->join(lock, waiter);
-		srlock_finish(waiter, result);
+		srlock_finish(waiter, srlock_nest_and_join(lock, waiter));
 	}
 }
 
@@ -308,9 +317,7 @@ static int srlock_acquire_locked(struct srlock_lock *lock,
 		return ret;
 
 	if (srlock_owns(client)) {
-		ret = srlock_nest_one(client);
-		if (!ret)
-			lock->ops->join(lock, waiter);
+		ret = srlock_nest_and_join(lock, waiter);
 		waiter->count = client->count;
 		return ret;
 	}
@@ -544,6 +551,7 @@ static void srlock_begin_hold(struct srlock_lock *lock, struct srlock_waiter *wa
 	lock->owner->count = 1;
 	lock->claimed = false;
 	memcpy(lock->name, waiter->name, sizeof(lock->name));
+	/* The first one is never one too many. */
 	lock->ops->join(lock, waiter);
 	srlock_set_state(lock, SRLOCK_STATE_HELD, SRLOCK_CHANGE_HELD);
 	srlock_finish(waiter, 0);

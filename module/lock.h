@@ -62,7 +62,7 @@ enum srlock_change {
  *	srlock_lock_released()
  * @revoke: the hold ends now: who was admitted is not, from here
  * @join: make the waiter's member one of the holder's processes; takes over
- *	what it needs of the member
+ *	what it needs of the member. 0, or a negative errno if it cannot be one more
  * @is_member: whether the calling process is one of those
  * @retry: call srlock_lock_retry() in a while
  * @wake: the waiter is done, or the drive is being acquired for it, or no more; if
@@ -77,7 +77,7 @@ struct srlock_lock_ops {
 	void (*abandon)(struct srlock_lock *lock);
 	void (*release)(struct srlock_lock *lock);
 	void (*revoke)(struct srlock_lock *lock);
-	void (*join)(struct srlock_lock *lock, struct srlock_waiter *waiter);
+	int (*join)(struct srlock_lock *lock, struct srlock_waiter *waiter);
 	bool (*is_member)(struct srlock_lock *lock);
 	void (*retry)(struct srlock_lock *lock);
 	void (*wake)(struct srlock_waiter *waiter);

@@ -19,7 +19,20 @@
 struct workqueue_struct *srlock_workqueue;
 
 unsigned int srlock_default_command_timeout_ms = 5000;
-module_param_named(command_timeout_ms, srlock_default_command_timeout_ms, uint, 0644);
+
+static int srlock_set_command_timeout(const char *value, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(value, param, SRLOCK_COMMAND_TIMEOUT_MIN_MS,
+				     SRLOCK_COMMAND_TIMEOUT_MAX_MS);
+}
+
+static const struct kernel_param_ops srlock_command_timeout_ops = {
+	.set	= srlock_set_command_timeout,
+	.get	= param_get_uint,
+};
+module_param_cb(command_timeout_ms, &srlock_command_timeout_ops,
+		&srlock_default_command_timeout_ms, 0644);
+__MODULE_PARM_TYPE(command_timeout_ms, "uint");
 MODULE_PARM_DESC(command_timeout_ms,
 		 "Milliseconds that the module's own commands may take, and those in flight at an acquire; for drives attached from now on");
 

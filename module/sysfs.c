@@ -8,10 +8,6 @@
 
 #include "drive.h"
 
-/* A minute is more than any drive needs, and less than anybody waits. */
-#define SRLOCK_COMMAND_TIMEOUT_MIN_MS	100
-#define SRLOCK_COMMAND_TIMEOUT_MAX_MS	600000
-
 static const char * const srlock_state_names[] = {
 	[SRLOCK_STATE_FREE]		= "free",
 	[SRLOCK_STATE_ACQUIRING]	= "acquiring",

@@ -66,12 +66,15 @@ static void srlock_op_revoke(struct srlock_lock *lock)
 		set_bit(SRLOCK_DRIVE_CUT_SHORT, &drive->flags);
 }
 
-static void srlock_op_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
+static int srlock_op_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
 {
 	struct srlock_drive *drive = srlock_lock_to_drive(lock);
+	int ret = srlock_holders_add(&drive->holders, waiter->member);
 
-	if (srlock_holders_add(&drive->holders, waiter->member))
+	if (!ret)
 		waiter->member = NULL;
+
+	return ret == -EEXIST ? 0 : ret;
 }
 
 static bool srlock_op_is_member(struct srlock_lock *lock)
@@ -130,7 +133,9 @@ static void srlock_op_changed(struct srlock_lock *lock, enum srlock_change chang
 		break;
 	}
 
-	wake_up(&drive->wait);
+	/* There may be any number of pollers, and a spinlock is held. */
+	if (wq_has_sleeper(&drive->wait))
+		srlock_queue(drive, &drive->wake_work);
 	if (change != SRLOCK_CHANGE_QUEUE)
 		srlock_queue_delayed(drive, &drive->notify_work, SRLOCK_NOTIFY_JIFFIES);
 }
@@ -315,6 +320,14 @@ void srlock_drive_lock_door(struct srlock_drive *drive)
 	put_device(&drive->dev);
 }
 
+static void srlock_wake_work(struct work_struct *work)
+{
+	struct srlock_drive *drive = container_of(work, struct srlock_drive, wake_work);
+
+	wake_up(&drive->wait);
+	put_device(&drive->dev);
+}
+
 static void srlock_send_uevent(struct srlock_drive *drive, bool held)
 {
 	char owner[sizeof("SRLOCK_OWNER=") + SRLOCK_CLIENT_SIZE];
@@ -369,6 +382,7 @@ void srlock_drive_works_init(struct srlock_drive *drive)
 	INIT_WORK(&drive->acquire_work, srlock_acquire_work);
 	INIT_WORK(&drive->release_work, srlock_release_work);
 	INIT_WORK(&drive->restore_work, srlock_restore_work);
+	INIT_WORK(&drive->wake_work, srlock_wake_work);
 	INIT_DELAYED_WORK(&drive->retry_work, srlock_retry_work);
 	INIT_DELAYED_WORK(&drive->notify_work, srlock_notify_work);
 }

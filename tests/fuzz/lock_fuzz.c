@@ -109,13 +109,15 @@ static void fuzz_op_revoke(struct srlock_lock *lock)
 	fuzz->asked.revoke++;
 }
 
-static void fuzz_op_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
+static int fuzz_op_join(struct srlock_lock *lock, struct srlock_waiter *waiter)
 {
 	struct fuzz_call *call = container_of(waiter, struct fuzz_call, waiter);
 	struct fuzz *fuzz = fuzz_of(lock);
 
 	EXPECT(lock->owner == waiter->client);
 	fuzz->asked.joined[call->slot]++;
+
+	return 0;
 }
 
 static bool fuzz_op_is_member(struct srlock_lock *lock)

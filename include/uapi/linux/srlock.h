@@ -276,8 +276,8 @@ struct srlock_event {
  * is the global init; EBUSY see enum srlock_busy; ENODEV the drive is gone or has
  * no driver; EOWNERDEAD this file's hold was broken; EIO the drive refused
  * PREVENT; ETIMEDOUT foreign commands in flight did not finish, or PREVENT did
- * not; EOPNOTSUPP this kernel cannot be gated; ENOMEM; EOVERFLOW too deep;
- * EINTR a signal came (the call is restarted where SA_RESTART says so).
+ * not; EOPNOTSUPP this kernel cannot be gated; ENOMEM; EOVERFLOW too deep, or
+ * too many processes; EINTR a signal came (the call is restarted where SA_RESTART says so).
  */
 #define SRLOCK_IOC_ACQUIRE	_IOWR(SRLOCK_IOC_MAGIC, 0x01, struct srlock_acquire)
 /**
