@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Case", "GuestError", "GuestTimeout", "ProcessGone", "Skip", "eventually", "never", "test"]
+__all__ = ["Case", "GuestError", "GuestTimeout", "ProcessGone", "Skip", "eventually", "never", "patience",
+           "test"]
 
 
 class Skip(Exception):
@@ -39,8 +40,22 @@ class ProcessGone(Exception):
         self.status = status
 
 
+class Patience:
+    """How much longer than on a stock kernel things may take; here and, as a state has it, in the machine."""
+
+    factor = 1.0
+
+    def __call__(self, seconds: float) -> float:
+        """A limit of time, for this kernel. Times that a test waits without need are not to be stretched."""
+        return seconds * self.factor
+
+
+patience = Patience()
+
+
 def eventually(condition: Callable, timeout: float = 20, what: str = "the condition"):
     """Wait until a condition holds and return its value; fail the test when it does not in time."""
+    timeout = patience(timeout)
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > deadline:

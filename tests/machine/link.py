@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import GuestError, GuestTimeout, ProcessGone, cache
+from . import GuestError, GuestTimeout, ProcessGone, cache, patience
 from .guest.agent import Frames, encode
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -35,6 +35,7 @@ class Pending:
 
     def result(self, timeout: float = 20):
         """Wait for the result and return it."""
+        timeout = patience(timeout)
         with self.link.arrived:
             if not self.link.arrived.wait_for(lambda: self.reply or self.link.closed, timeout):
                 raise GuestTimeout(f"{self.what}: no answer within {timeout} s")
@@ -88,6 +89,7 @@ class Process:
 
     def wait(self, timeout: float = 20) -> int | None:
         """Wait until the process is dead; its wait status."""
+        timeout = patience(timeout)
         with self.link.arrived:
             if not self.link.arrived.wait_for(lambda: not self.alive() or self.link.closed, timeout):
                 raise GuestTimeout(f"process {self.pid} still lives after {timeout} s")

@@ -9,19 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import GuestError, GuestTimeout, ProcessGone, state
-from .guest import leftovers, shell
+from .guest import findings, leftovers, shell
 from .link import Process
 from .qemu import Hardware, keep_logs
+from .reports import complaints
 
 CDROM_GROUP = 24  # Debian's fixed id
 USER, STRANGER = 1000, 1001  # an ordinary user in group cdrom, and one who is not (boot.sh)
-
-# What the kernel's log must not have after a test.
-REPORT = re.compile(
-    r"WARNING: |BUG: |kernel BUG|Oops|general protection|KASAN|KCSAN|UBSAN|INFO: task .* blocked|"
-    r"INFO: rcu|INFO: possible|soft lockup|hard LOCKUP|possible circular locking|stack-out-of-bounds|"
-    r"Call Trace|refcount_t|use-after-free|sleeping function called|unreferenced object|"
-    r"Kernel panic|scheduling while atomic|list_(add|del) corruption")
 
 
 class Machine:
@@ -130,8 +124,9 @@ class Machine:
 
     def reports(self) -> list[str]:
         """Lines of the kernel's log that no test may leave behind."""
-        return [line for line in self.log().splitlines() if REPORT.search(line)
-                and not any(re.search(pattern, line) for pattern in self.expected_reports)]
+        lines = self.log().splitlines()
+        return [lines[n] for n in complaints(lines)
+                if not any(re.search(pattern, lines[n]) for pattern in self.expected_reports)]
 
     def alive(self) -> bool:
         """Whether the machine still runs: a panic ends it."""
@@ -140,13 +135,21 @@ class Machine:
     # The end
 
     def leftovers(self) -> str:
-        """Kill the test's processes and unload the module: what is wrong then, "" if nothing."""
+        """Kill the test's processes and unload the module: what is wrong then, "" if nothing.
+
+        A kernel that looks for leaks is asked for them.
+        """
         try:
             for pid in self.link.ask("kill_all"):
                 Process(self.link, pid).wait()
-            return self.call(leftovers.check, timeout=60)
+            return "\n".join(filter(None, [self.call(leftovers.check, timeout=60),
+                                           self.call(findings.check, timeout=60)]))
         except (GuestError, GuestTimeout, ProcessGone) as error:
             return str(error)
+
+    def counts(self) -> bytes:
+        """What a counting module has counted; see tests/coverage."""
+        return self.call(shell.data, "/sys/kernel/debug/srlock_counts", timeout=60)
 
     def explain_hang(self) -> None:
         """Write where every process is to the folder, for the report of a test that ran out of time."""

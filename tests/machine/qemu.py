@@ -18,7 +18,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import trace
+from . import patience, trace
 from .link import Link
 from .qmp import Qmp, QmpError
 
@@ -134,7 +134,7 @@ class Qemu:
 
     def boot(self, timeout: float = 180) -> None:
         self.qmp.execute("cont")
-        self.link.wait_ready(timeout)
+        self.link.wait_ready(patience(timeout))
 
     def save(self, state: Path) -> None:
         """Stop the machine and write what is not memory; QEMU ends, and the memory file is complete."""

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 
+from . import patience
+
 
 class QmpError(Exception):
     """QEMU refused a command."""
@@ -66,6 +68,7 @@ class Qmp:
                     return event
             return None
 
+        timeout = patience(timeout)
         deadline = time.monotonic() + timeout
         with self._arrived:
             while not (found := find()):

@@ -20,7 +20,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import Case, GuestTimeout, Skip, rootfs, state
+from . import Case, GuestTimeout, Skip, cache, patience, rootfs, state
 from .machine import Machine
 from .qemu import Hardware, kill_all
 
@@ -51,12 +51,16 @@ def load(path: Path) -> list[Case]:
     return [case for function in functions for case in function.cases]
 
 
-def module_payload(ko: Path, tool: Path | None) -> state.Payload:
-    """The module loaded and the tool installed."""
+def module_payload(ko: Path, tool: Path | None, counting: bool) -> state.Payload:
+    """The module loaded and the tool installed; a counting module after the one that keeps its counts."""
     files = [("/opt/srlock.ko", ko, 0o644)]
+    commands = ["modprobe -a sr_mod sg", "insmod /opt/srlock.ko"]
+    if counting:
+        files.append(("/opt/srlock_counts.ko", ko.with_name("srlock_counts.ko"), 0o644))
+        commands.insert(1, "insmod /opt/srlock_counts.ko")
     if tool:
         files.append(("/usr/local/bin/srlock", tool, 0o755))
-    return state.Payload(tuple(files), ("modprobe -a sr_mod sg", "insmod /opt/srlock.ko"), "srlock")
+    return state.Payload(tuple(files), tuple(commands), "counting srlock" if counting else "srlock")
 
 
 def run_body(case: Case, machine: Machine) -> BaseException | None:
@@ -72,12 +76,13 @@ def run_body(case: Case, machine: Machine) -> BaseException | None:
 
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
-    thread.join(case.timeout)
+    limit = patience(case.timeout)
+    thread.join(limit)
     if result:
         return result[0]
     stuck = sys._current_frames().get(thread.ident)
     where = "".join(traceback.format_stack(stuck)[-4:]) if stuck else ""
-    return TimeoutError(f"not finished after {case.timeout:.0f} s\n{where}")
+    return TimeoutError(f"not finished after {limit:.0f} s\n{where}")
 
 
 def attempt(case: Case, machine: Machine) -> Outcome:
@@ -110,16 +115,19 @@ def describe(error: BaseException) -> list[str]:
     return [*lines[-4:], f"{type(error).__name__}: {text}"]
 
 
-def run_case(case: Case, payload: state.Payload, base: dict, keep: bool) -> Outcome:
+def run_case(case: Case, payload: state.Payload, base: dict, options: argparse.Namespace) -> Outcome:
     """One test from beginning to end."""
     start = time.monotonic()
-    folder = LOGS / re.sub(r"[^A-Za-z0-9]+", "-", case.name).strip("-")[:80]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", case.name).strip("-")[:80]
+    folder = LOGS / name
     shutil.rmtree(folder, ignore_errors=True)
     try:
         hardware = state.hardware(**base | case.options)
         with Machine(payload, name=case.name, hardware=hardware) as machine:
             outcome = attempt(case, machine)
-            if outcome.result == "failed" or keep:
+            if options.counts and case.module and machine.alive():
+                (options.counts / f"{name[:60]}-{cache.digest(case.name)}.counts").write_bytes(machine.counts())
+            if outcome.result == "failed" or options.keep:
                 machine.keep(folder)
             if outcome.result == "failed":
                 outcome.words.append(f"logs: {os.path.relpath(folder)}")
@@ -158,8 +166,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tool", type=Path, help="the srlock command; default: the one built here")
     parser.add_argument("--series", default="6.1", help="the stock kernel (tests/kernels/stock)")
     parser.add_argument("--kernel", type=Path, metavar="FOLDER", help="a kernel of one's own")
+    parser.add_argument("--patience", type=float, metavar="N", help="multiply all limits of time; default: "
+                        f"1, and {state.PATIENCE:.0f} with a kernel of one's own")
     parser.add_argument("-c", dest="command", help="instead of tests, run a shell command in the machine")
     parser.add_argument("--plain", action="store_true", help="with -c: without the module")
+    parser.add_argument("--counts", type=Path, metavar="FOLDER",
+                        help="write there what a counting module has counted in each test (tests/coverage)")
     parser.add_argument("--keep", action="store_true", help="keep the logs of tests that pass, too")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run every test N times")
     return parser.parse_args()
@@ -177,7 +189,7 @@ def payloads(options: argparse.Namespace, module: bool) -> dict[bool, state.Payl
         tool = options.tool or first(TOP / "tools" / "srlock", TOP / "srlock")
         if not ko or not ko.is_file():
             raise SystemExit("run: no srlock.ko: build the module first (make)")
-        found[True] = module_payload(ko, tool)
+        found[True] = module_payload(ko, tool, bool(options.counts))
     return found
 
 
@@ -196,6 +208,7 @@ def try_command(command: str, payload: state.Payload, hardware: Hardware) -> int
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
+    patience.factor = options.patience or (state.PATIENCE if options.kernel else 1.0)
     base = {"series": options.series, "kernel": options.kernel}
     if options.command:
         have = payloads(options, not options.plain)
@@ -210,7 +223,7 @@ def main() -> int:
     count = dict.fromkeys(("passed", "failed", "skipped"), 0)
     pool = concurrent.futures.ThreadPoolExecutor(options.j)
     try:
-        outcomes = pool.map(lambda case: run_case(case, have[case.module], base, options.keep), jobs)
+        outcomes = pool.map(lambda case: run_case(case, have[case.module], base, options), jobs)
         for number, outcome in enumerate(outcomes, start=1):
             count[outcome.result] += 1
             report(number, outcome)

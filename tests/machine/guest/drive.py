@@ -7,6 +7,8 @@ import glob
 import os
 import time
 
+from .limits import patient
+
 # What a drive's place in sysfs has in it and no other's has.
 _PLACES = {"ahci": "/ata", "usb": "/usb", "virtio": "/virtio"}
 
@@ -84,6 +86,7 @@ def write(path: str, text: str) -> None:
 
 def wait_node(find, drive: str, timeout: float = 10) -> str:
     """Wait until a node is there, for instance wait_node(sr, "usb")."""
+    timeout = patient(timeout)
     deadline = time.monotonic() + timeout
     while True:
         try:

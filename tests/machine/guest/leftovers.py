@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from . import drive
+from .limits import patient
 
 
 def states() -> dict[str, str]:
@@ -24,6 +25,7 @@ def states() -> dict[str, str]:
 
 def check(timeout: float = 10) -> str:
     """After all processes of the test are dead: what is wrong, "" if nothing."""
+    timeout = patient(timeout)
     deadline = time.monotonic() + timeout
     while held := {name: state for name, state in states().items() if state != "free"}:
         if time.monotonic() > deadline:

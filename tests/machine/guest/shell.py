@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 
+from .limits import patient
+
 
 def run(command: str, timeout: float = 20, data: bytes | None = None) -> dict:
     """Run a shell command; its status, output and error output, and whether it had to be killed."""
@@ -14,7 +16,7 @@ def run(command: str, timeout: float = 20, data: bytes | None = None) -> dict:
                              stderr=subprocess.PIPE, start_new_session=True)
     late = False
     try:
-        out, err = child.communicate(data, timeout)
+        out, err = child.communicate(data, patient(timeout))
     except subprocess.TimeoutExpired:
         late = True
         os.killpg(child.pid, signal.SIGKILL)
@@ -27,3 +29,9 @@ def read(path: str) -> str:
     """A small text file, without the newline at its end."""
     with open(path, errors="replace") as file:
         return file.read().rstrip("\n")
+
+
+def data(path: str) -> bytes:
+    """A file's contents."""
+    with open(path, "rb") as file:
+        return file.read()

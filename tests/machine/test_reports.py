@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether reports.py sees what it has to: a filter that misses reports makes every other test green."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from machine.reports import complaints  # noqa: E402
+
+RULE = "=" * 66
+
+
+def race(headline: str, *stacks: list[str]) -> list[str]:
+    """A data race as KCSAN reports it."""
+    lines = [RULE, f"BUG: KCSAN: data-race in {headline}", ""]
+    for number, stack in enumerate(stacks):
+        kind = ["write to", "read to"][number % 2]
+        lines += [f"{kind} 0xffff8880045d0a10 of 4 bytes by task {200 + number} on cpu {number}:",
+                  *(f" {frame}" for frame in stack), ""]
+    return [*lines, "Reported by Kernel Concurrency Sanitizer on:",
+            "CPU: 1 PID: 201 Comm: stress Tainted: G           O       6.1.192 #1",
+            "Hardware name: QEMU Standard PC (i440FX + PIIX, 1996)", RULE]
+
+
+OURS, OTHER = "srlock_lock_acquire+0x1c/0x90 [srlock]", "vfs_read+0x12/0x340"
+GATE = "srlock_queue_rq+0x90/0x210 [srlock]"
+KERNEL = ["ktime_get+0x10/0x90", "tick_sched_timer+0x30/0x90"]
+
+# what it is: the log, and how many reports there are to see
+SAMPLES = {
+    "a quiet log": (["random: crng init done", "sr 1:0:0:0: [sr0] scsi3-mmc drive"], 0),
+    "KASAN": (["BUG: KASAN: use-after-free in srlock_x+0x1/0x2 [srlock]"], 1),
+    "a WARN": (["WARNING: CPU: 0 PID: 1 at module/lock.c:1 srlock_x+0x1/0x2 [srlock]"], 1),
+    "lockdep": (["WARNING: possible circular locking dependency detected"], 1),
+    "lockdep, of contexts": (["[ BUG: Invalid wait context ]"], 1),
+    "lockdep, of RCU": (["WARNING: suspicious RCU usage"], 1),
+    "kmemleak": (["unreferenced object 0xffff888004 (size 64):"], 1),
+    "a sleep in the wrong place": (["BUG: sleeping function called from invalid context at x.c:1"], 1),
+    "a hung task": (["INFO: task rmmod:99 blocked for more than 20 seconds."], 1),
+    "debug objects": (["ODEBUG: free active (active state 0) object type: timer_list"], 1),
+    "a race of two functions of the module": (race(
+        "srlock_lock_acquire [srlock] / srlock_lock_release [srlock]",
+        [OURS, OTHER], ["srlock_lock_release+0x1/0x2 [srlock]", OTHER]), 1),
+    "a race with the kernel, the module second": (race(
+        "ktime_get / srlock_lock_acquire [srlock]", KERNEL, [OURS, OTHER]), 1),
+    "a race in a function that the module called": (race(
+        "memchr_inv / ktime_get", KERNEL, ["memchr_inv+0x10/0x90", OURS, OTHER]), 1),
+    "the same, further down": (race(
+        "rb_insert_color / ktime_get", ["rb_insert_color+0x1/0x2", "timerqueue_add+0x3/0x90", OURS], KERNEL), 1),
+    "a race of unknown origin": (
+        [RULE, "BUG: KCSAN: data-race in strscpy", "",
+         "race at unknown origin, with read to 0xffff8880045d0a10 of 4 bytes by task 200 on cpu 0:",
+         " strscpy+0x10/0x90", f" {OURS}", f" {OTHER}", "", RULE], 1),
+    "a race of the kernel's": (race("ktime_get / tick_sched_timer", KERNEL, KERNEL), 0),
+    "a race of SCSI's, called through the gate": (race(
+        "scsi_dec_host_busy / scsi_queue_rq",
+        ["scsi_queue_rq+0x33/0x90", GATE, "blk_mq_dispatch_rq_list+0x1/0x2"], KERNEL), 0),
+    "a race of SCSI's further in, called through the gate": (race(
+        "ata_qc_issue / ktime_get",
+        ["ata_qc_issue+0x33/0x90", "ata_scsi_queuecmd+0x1/0x2", "scsi_queue_rq.part.0+0x33/0x90", GATE,
+         "srlock_call+0x1/0x2 [srlock]"], KERNEL), 0),
+    "one through the gate, and the module itself in the other stack": (race(
+        "scsi_queue_rq / list_del", ["scsi_queue_rq+0x33/0x90", GATE], ["list_del+0x1/0x2", OURS]), 1),
+    "a race that ends with the log": (race("ktime_get / strscpy", KERNEL, ["strscpy+0x1/0x2", OURS])[:-4], 1),
+    "a race and then a WARN": (race("ktime_get / tick_sched_timer", KERNEL, KERNEL) +
+                               ["WARNING: CPU: 0 PID: 1 at module/lock.c:1"], 1),
+    "two races": (race("a / b", KERNEL, KERNEL)[:-1] + race("x / srlock_y [srlock]", KERNEL, [OURS]), 1),
+}
+
+
+def stamped(lines: list[str]) -> list[str]:
+    """The lines as a console has them."""
+    return [f"[   12.{number:06}][  T201] {line}\r" for number, line in enumerate(lines)]
+
+
+def main() -> int:
+    passed = failed = 0
+    print(f"1..{2 * len(SAMPLES)}")
+    for name, (lines, count) in SAMPLES.items():
+        for how, log in (("", lines), (", with times", stamped(lines))):
+            seen = len(list(complaints(log)))
+            word = "ok" if seen == count else "not ok"
+            passed, failed = passed + (seen == count), failed + (seen != count)
+            print(f"{word} {passed + failed} {name}{how}")
+            if seen != count:
+                print(f"# {seen} seen, {count} there")
+    print(f"{passed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
