@@ -3,22 +3,24 @@
  * fuzz alone|shared SECONDS SEED TOTAL CORPUS	run programs for so long
  * fuzz run PROGRAM...				run these, show each result
  *
- * Programs are made from those of the file CORPUS and of this run that made the module
- * run code which it had not run before (where the kernel has KCOV; elsewhere from those of the
- * file), or at random. All that is random comes from SEED. New ones are appended to the file.
- * TOTAL is how many places in the module KCOV can tell of.
+ * Programs are made at random, or by changing those of the file CORPUS and those of this
+ * run that made the module run code which it had not run before, where the kernel has
+ * KCOV. There the file is written anew in the end, without those that are of no use.
+ * All that is random comes from SEED. TOTAL is how many places in the module KCOV can
+ * tell of.
  *
  * The watchdog here kills a process now and then, and one whose call lasts too long.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "cover.h"
@@ -37,6 +39,7 @@ static struct shared *shared;
 static __u64 seed;
 static bool guided;
 static unsigned int worker_count;
+static unsigned int begun_with;
 static unsigned int incarnations;
 static unsigned int killed;
 static unsigned int stuck;
@@ -84,12 +87,12 @@ static unsigned int corpus_read(const char *path)
 	return shared->corpus_length;
 }
 
-static void corpus_append(const char *path, unsigned int from)
+static void corpus_write(const char *path)
 {
-	FILE *file = fopen(path, "a");
+	FILE *file = fopen(path, "w");
 	static char text[MAX_TEXT];
 
-	for (unsigned int i = from; file && i < shared->corpus_length; i++) {
+	for (unsigned int i = 0; file && i < shared->corpus_length; i++) {
 		if (!shared->corpus_ready[i])
 			continue;
 		program_print(&shared->corpus[i], text, sizeof(text));
@@ -113,6 +116,26 @@ static void choose_program(struct program *program, struct random *random)
 	program_mutate(program, corpus_pick(random), random);
 }
 
+/*
+ * Share in running the programs of earlier runs. One that shows nothing new is dropped,
+ * but not for what happens when others are at it, too.
+ */
+static void replay(struct runner *runner)
+{
+	while (!shared->stop) {
+		unsigned int at = shared->corpus_replayed++;
+
+		if (at >= begun_with) {
+			shared->corpus_replayed = begun_with;
+			return;
+		}
+		runner->worker->program = shared->corpus[at];
+		runner_program(runner);
+		if (guided && shared->alone && runner->last_new == NOBODY)
+			shared->corpus_ready[at] = false;
+	}
+}
+
 static void work(unsigned int number, unsigned int incarnation)
 {
 	static struct runner runner;
@@ -129,6 +152,7 @@ static void work(unsigned int number, unsigned int incarnation)
 		wrong(&runner, "the drive is not free when its holder was killed");
 	if (guided)
 		cover_begin();
+	replay(&runner);
 	while (!shared->stop) {
 		choose_program(&runner.worker->program, &random);
 		runner_program(&runner);
@@ -145,7 +169,7 @@ static void start_worker(unsigned int number)
 
 	memset(shared->workers[number].watches, 0, sizeof(shared->workers[number].watches));
 	pid = fork();
-	if (!pid)
+	if (!pid && !setpgid(0, 0))
 		work(number, incarnation);
 	shared->workers[number].pid = pid;
 }
@@ -185,12 +209,25 @@ static bool dies(pid_t pid)
 	return false;
 }
 
+/* Its children are in its process group, and ours when it is dead. */
+static bool children_die(pid_t group)
+{
+	__u64 end = now_ns() + BOUND_S * (__u64)SECOND_NS;
+
+	while (!kill(-group, SIGKILL) && now_ns() < end) {
+		while (waitpid(-group, NULL, WNOHANG) > 0)
+			;
+		usleep(1000);
+	}
+	return now_ns() < end;
+}
+
 static void kill_worker(unsigned int number)
 {
 	struct worker *worker = &shared->workers[number];
 
 	witness_end(shared, &shared->killer, MAX_DRIVES);
-	if (!dies(worker->pid)) {
+	if (!dies(worker->pid) || !children_die(worker->pid)) {
 		stuck++;
 		printf("    # worker %u cannot be killed\n", number);
 		show_stack(worker->pid);
@@ -369,9 +406,9 @@ static void run_phase(unsigned int seconds)
 
 static int fuzz(const char *phase, unsigned int seconds, unsigned int total, const char *corpus)
 {
-	unsigned int old = corpus_read(corpus);
 	unsigned int drives;
 
+	begun_with = corpus_read(corpus);
 	shared->alone = !strcmp(phase, "alone");
 	guided = cover_exists();
 	mover_look(shared);
@@ -379,12 +416,13 @@ static int fuzz(const char *phase, unsigned int seconds, unsigned int total, con
 	worker_count = shared->alone ? drives : CLIENTS;
 	tap_scope("%s", phase);
 	printf("    # %s: seed %llu, %u drives, %u workers, begins with %u programs\n", phase,
-	       seed, drives, worker_count, old);
+	       seed, drives, worker_count, begun_with);
 	tap_true("drives with a lock", drives > 0);
 	run_phase(seconds);
 	report(phase, seconds, total);
 	check_drives(drives);
-	corpus_append(corpus, old);
+	if (guided)
+		corpus_write(corpus);
 	return tap_end();
 }
 
@@ -414,6 +452,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IONBF, 0);
 	setrlimit(RLIMIT_CORE, &none);
 	signals_init();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (shared == MAP_FAILED)

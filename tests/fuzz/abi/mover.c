@@ -197,7 +197,7 @@ void mover_run(struct shared *shared, struct random *random)
 {
 	shared->mover.pid = getpid();
 	while (!shared->stop) {
-		shared->mover.started_ns = now_ns();
+		shared->mover.started_ns = coarse_ns();
 		move_once(shared, random);
 		shared->mover.started_ns = 0;
 		mover_look(shared);

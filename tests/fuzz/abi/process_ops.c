@@ -16,7 +16,7 @@
 #include "ops.h"
 #include "runner.h"
 
-enum { STRANGER = 65534, STEP_US = 1000, NUDGE_US = 2000, REPEAT_NS = 100000000 };
+enum { STRANGER = 65534, STEP_US = 1000, NUDGE_US = 2000, REPEAT_NS = 400000000 };
 
 enum how {
 	HOW_WAIT,
@@ -99,7 +99,7 @@ static void wait_for(struct runner *runner, pid_t pid, enum how how, __u32 steps
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	runner->watch->started_ns = now_ns();
+	runner->watch->started_ns = coarse_ns();
 	witness_end_over(runner->watch);
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 		wrong(runner, "the child dies of signal %d", WTERMSIG(status));
@@ -264,9 +264,9 @@ unsigned int run_repeat(struct runner *runner, const struct call *call)
 	unsigned int from = runner->at + 1;
 	unsigned int left = runner->worker->program.length - from;
 	unsigned int calls = call->arg[1] < left ? 1 + call->arg[1] : left;
-	__u64 end = now_ns() + REPEAT_NS;
+	__u64 end = coarse_ns() + REPEAT_NS;
 
-	for (unsigned int i = times[call->arg[0]]; i && now_ns() < end; i--) {
+	for (unsigned int i = times[call->arg[0]]; i && coarse_ns() < end; i--) {
 		runner_run(runner, from, from + calls);
 		runner->worker->repeated += calls;
 	}

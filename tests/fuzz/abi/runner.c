@@ -36,6 +36,14 @@ __u64 now_ns(void)
 	return now.tv_sec * (__u64)SECOND_NS + now.tv_nsec;
 }
 
+__u64 coarse_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * (__u64)SECOND_NS + now.tv_nsec;
+}
+
 static void count_signal(int signal)
 {
 	(void)signal;
@@ -193,7 +201,7 @@ void runner_run(struct runner *runner, unsigned int from, unsigned int to)
 
 		runner->at = at;
 		runner->watch->call = at;
-		runner->watch->started_ns = now_ns();
+		runner->watch->started_ns = coarse_ns();
 		at += ops[call->op].run(runner, call);
 		runner->watch->started_ns = 0;
 		runner->worker->calls[call->op]++;
@@ -261,7 +269,7 @@ void runner_program(struct runner *runner)
 	cover_forget();
 	runner_run(runner, 0, worker->program.length);
 	end_processes(runner);
-	runner->watch->started_ns = now_ns();
+	runner->watch->started_ns = coarse_ns();
 	runner_close_all(runner);
 	if (runner->shared->alone && !wait_free(runner, NULL))
 		wrong(runner, "the drive is not free when all files are closed");

@@ -63,6 +63,8 @@ struct worker {
  * @ends: how often anything happened to a drive that may have ended a hold without its
  *	holder knowing
  * @witness: a file that knows that it holds the drive, see below
+ * @corpus: programs that are worth to be changed: at first those of earlier runs, which are
+ *	run as they are before anything else
  * @signals: pairs of program counters that were seen, hashed
  * @pcs: which bytes of the module's text were run
  */
@@ -80,6 +82,7 @@ struct shared {
 	struct watch killer;
 	atomic_uint moves;
 	atomic_uint corpus_length;
+	atomic_uint corpus_replayed;
 	atomic_bool corpus_ready[MAX_CORPUS];
 	struct program corpus[MAX_CORPUS];
 	atomic_bool signals[SIGNAL_BITS];
@@ -156,6 +159,8 @@ static inline bool is_exact(const struct runner *runner)
 }
 
 __u64 now_ns(void);
+/* The same, some milliseconds behind, but without asking the clock. */
+__u64 coarse_ns(void);
 
 /* Signals that came to this thread so far. */
 unsigned int signals_seen(void);
