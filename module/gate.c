@@ -208,6 +208,8 @@ static int srlock_swap_fops(struct srlock_gate *gate, struct gendisk *disk)
 		goto out_unlock;
 
 	WRITE_ONCE(gate->prior_opens, atomic_read(&disk->part0->bd_openers));
+	/* Pairs with the acquire in srlock_admits(). */
+	smp_store_release(&gate->uncounted, false);
 	WRITE_ONCE(gate->closed, true);
 	gate->gated_disk = disk;
 	/* Pairs with the READ_ONCE() and address dependency in srlock_enter(). */
@@ -476,19 +478,23 @@ void srlock_gate_renew(struct srlock_gate *gate)
  * udev opens the disk at once, so this must not be said before the gate is open.
  *
  * Context: Process context, sleeps.
+ * Return: 0, or a negative errno: -ENOMEM if it may be tried again.
  */
-void srlock_gate_announce(struct srlock_gate *gate)
+int srlock_gate_announce(struct srlock_gate *gate)
 {
 	char *envp[2] = { };
 	struct gendisk *disk;
+	int ret;
 
 	disk = srlock_get_disk(gate);
 	if (!disk)
-		return;
+		return -ENODEV;
 
 	envp[0] = "DISK_MEDIA_CHANGE=1";
-	kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
+	ret = kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
 	srlock_put_disk(disk);
+
+	return ret;
 }
 
 static void srlock_open_locked(struct srlock_gate *gate)
@@ -497,6 +503,7 @@ static void srlock_open_locked(struct srlock_gate *gate)
 
 	WRITE_ONCE(gate->closed, false);
 	WRITE_ONCE(gate->prior_opens, 0);
+	WRITE_ONCE(gate->uncounted, false);
 	WRITE_ONCE(gate->forced, false);
 	srlock_restore_queue_ops(gate);
 	srlock_restore_fops(gate);
@@ -530,6 +537,7 @@ void srlock_gate_probing(struct srlock_gate *gate)
 
 	mutex_lock(&gate->mutex);
 	if (gate->queue_gated && !gate->probing) {
+		WRITE_ONCE(gate->uncounted, true);
 		generation = srlock_passes_generation(&gate->passes);
 		gate->probing = srlock_pass_take(&gate->passes, &gate->probe_pass,
 						 generation, SRLOCK_PASS_KERNEL);
@@ -565,7 +573,10 @@ static void srlock_gate_new_disk(struct srlock_gate *gate)
 	ret = srlock_swap_fops(gate, disk);
 	mutex_unlock(&disk->open_mutex);
 	if (ret) {
-		/* The queue is gated; all that is lost is the holder's own access. */
+		/*
+		 * The queue is gated, and stays closed to all that the page cache sends;
+		 * what is lost is the holder's own access.
+		 */
 		dev_warn(&srlock_gate_to_drive(gate)->dev,
 			 "cannot gate the disk again: %d\n", ret);
 		srlock_put_disk(disk);
@@ -616,6 +627,9 @@ static void srlock_drop_disk(struct srlock_gate *gate)
 void srlock_gate_unbind(struct srlock_gate *gate)
 {
 	mutex_lock(&gate->mutex);
+	/* Before the fops go back, from where on nobody counts. */
+	if (gate->closed)
+		WRITE_ONCE(gate->uncounted, true);
 	srlock_drop_disk(gate);
 	mutex_unlock(&gate->mutex);
 }

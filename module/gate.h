@@ -38,6 +38,8 @@ struct srlock_fops {
  * @closed: foreigners are refused; written under @mutex
  * @prior_opens: files that may still be open from before the hold; written under
  *	gendisk.open_mutex
+ * @uncounted: there may be openers that @prior_opens does not have, of a disk that was
+ *	or will be bound during the hold; written under @mutex
  * @inside: per CPU, callers inside the functions that are swapped in
  * @mutex: protects the rest
  * @queue: the SCSI device's queue
@@ -61,6 +63,7 @@ struct srlock_gate {
 	struct srlock_passes passes;
 	bool closed;
 	unsigned int prior_opens;
+	bool uncounted;
 	int __percpu *inside;
 
 	struct mutex mutex;
@@ -87,7 +90,7 @@ int srlock_gate_close(struct srlock_gate *gate, bool force, unsigned long deadli
 bool srlock_gate_is_claimed(struct srlock_gate *gate);
 void srlock_gate_renew(struct srlock_gate *gate);
 void srlock_gate_open(struct srlock_gate *gate);
-void srlock_gate_announce(struct srlock_gate *gate);
+int srlock_gate_announce(struct srlock_gate *gate);
 
 void srlock_gate_probing(struct srlock_gate *gate);
 void srlock_gate_probed(struct srlock_gate *gate);

@@ -482,8 +482,11 @@ static bool srlock_admits(struct srlock_gate *gate, struct request *rq)
 
 	if (!READ_ONCE(gate->closed) || blk_mq_is_reserved_rq(rq))
 		return true;
-	if (!blk_rq_is_passthrough(rq))
-		return !READ_ONCE(gate->prior_opens);
+	if (!blk_rq_is_passthrough(rq)) {
+		/* Pairs with the release in srlock_swap_fops(). */
+		return !smp_load_acquire(&gate->uncounted) &&
+		       !READ_ONCE(gate->prior_opens);
+	}
 
 	stack = srlock_passes_find(&gate->passes, (unsigned long)rq->end_io_data);
 	if (!stack)
