@@ -160,6 +160,9 @@ static int srlock_execute(struct srlock_drive *drive, enum srlock_command_kind k
 	}
 	if (ret == -EAGAIN)
 		ret = -EIO;
+	/* A drive that is being deleted takes nothing else; one that is gone not even that. */
+	if (ret == -ENODEV && kind == SRLOCK_COMMAND_ALLOW && !pm)
+		return srlock_execute(drive, kind, true);
 	/* Some drives lock no door that has nothing behind it. */
 	if (ret == -ENOMEDIUM)
 		ret = SRLOCK_COMMAND_UNKNOWN;
@@ -332,6 +335,13 @@ static int srlock_command(struct srlock_drive *drive, enum srlock_command_kind k
 	return ret;
 }
 
+/* Whether a command that ended so leaves something for the detach to do. */
+static void srlock_door_settle(struct srlock_door *door, int result)
+{
+	if (result != -ENODEV && result != -EINTR)
+		WRITE_ONCE(door->due, false);
+}
+
 /**
  * srlock_door_begin() - lock the tray, and see that a command gets through the gate
  * @drive: its gate is closed, it has no holder yet
@@ -357,6 +367,7 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 	WRITE_ONCE(door->allowed, false);
 	WRITE_ONCE(door->undone, false);
 	WRITE_ONCE(door->wanted, prevent && sdev->lockable);
+	WRITE_ONCE(door->due, true);
 
 	if (door->wanted) {
 		ret = srlock_command(drive, SRLOCK_COMMAND_PREVENT, false);
@@ -368,6 +379,8 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 		if (ret == -EIO)
 			ret = 0;
 	}
+	if (ret < 0)
+		srlock_door_settle(door, ret);
 
 	return ret == SRLOCK_COMMAND_UNKNOWN ? 0 : ret;
 }
@@ -387,10 +400,13 @@ int srlock_door_end(struct srlock_drive *drive, bool keep)
 
 	WRITE_ONCE(door->wanted, false);
 	WRITE_ONCE(door->undone, false);
-	if (keep || !drive->sdev->lockable)
+	if (keep || !drive->sdev->lockable) {
+		WRITE_ONCE(door->due, false);
 		return 0;
+	}
 
 	ret = srlock_command(drive, SRLOCK_COMMAND_ALLOW, false);
+	srlock_door_settle(door, ret);
 	WRITE_ONCE(door->prevented, false);
 
 	return ret == SRLOCK_COMMAND_UNKNOWN ? 0 : ret;
@@ -409,9 +425,10 @@ void srlock_door_detach(struct srlock_drive *drive)
 {
 	struct srlock_door *door = &drive->door;
 
-	if (!READ_ONCE(door->wanted) && !READ_ONCE(door->prevented))
+	if (!READ_ONCE(door->due))
 		return;
 
+	WRITE_ONCE(door->due, false);
 	WRITE_ONCE(door->wanted, false);
 	WRITE_ONCE(door->undone, false);
 	srlock_command(drive, SRLOCK_COMMAND_ALLOW, true);

@@ -35,6 +35,7 @@ enum srlock_command_kind {
  * @allowed: the holder has allowed removal itself
  * @undone: the kernel has undone our PREVENT, or the holder has loaded a disc
  * @locked_before: it was locked when the hold began
+ * @due: a hold, or an acquire, has not ended in an ALLOW yet
  * @unanswered: commands of the module's own that nobody waits for any more
  *
  * Written by whoever finds out, without a lock: each is a fact of its own, and the
@@ -46,6 +47,7 @@ struct srlock_door {
 	bool allowed;
 	bool undone;
 	bool locked_before;
+	bool due;
 	atomic_t unanswered;
 };
 

@@ -328,6 +328,9 @@ static void srlock_drive_detach(struct srlock_drive *drive)
 	if (cancel_delayed_work_sync(&drive->retry_work))
 		put_device(&drive->dev);
 
+	/* What the holder has on its way must not be answered after our ALLOW. */
+	if (test_and_clear_bit(SRLOCK_DRIVE_CUT_SHORT, &drive->flags))
+		srlock_gate_fence(&drive->gate, jiffies + SRLOCK_CUT_SHORT_WAIT);
 	srlock_door_detach(drive);
 	srlock_gate_die(&drive->gate);
 	srlock_drive_put_device(drive);

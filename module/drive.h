@@ -117,6 +117,9 @@ struct srlock_drive {
 #define SRLOCK_DRIVE_RENEWED	1	/* udev is to be told of the medium */
 #define SRLOCK_DRIVE_CUT_SHORT	2	/* a hold has ended inside an admitted call */
 
+/* How long the end of such a hold waits for what is on its way. */
+#define SRLOCK_CUT_SHORT_WAIT	(HZ / 10)
+
 static inline struct srlock_drive *srlock_dev_to_drive(struct device *dev)
 {
 	return container_of(dev, struct srlock_drive, dev);

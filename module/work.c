@@ -11,11 +11,8 @@
 #include "drive.h"
 #include "trace.h"
 
-/* A mount and an O_EXCL opener wake nobody when they go. */
+/* A mount and an O_EXCL opener wake nobody when they go, nor does memory that comes. */
 #define SRLOCK_RETRY_MS	250
-
-/* How long a release waits for what a holder that was cut short has on its way. */
-#define SRLOCK_CUT_SHORT_WAIT	(HZ / 10)
 
 /* Who is told of a change has time, so that nobody has to wait for the telling. */
 #define SRLOCK_NOTIFY_JIFFIES	1
@@ -226,8 +223,10 @@ static void srlock_acquire_work(struct work_struct *work)
 		ret = srlock_take(drive);
 		srlock_lock_acquired(&drive->lock, ret);
 		/* A detach may have come too early to find what was just taken. */
-		if (srlock_drive_is_gone(drive))
+		if (srlock_drive_is_gone(drive)) {
+			srlock_door_detach(drive);
 			srlock_drive_put_device(drive);
+		}
 		srlock_drive_unuse(drive);
 	} else {
 		srlock_lock_acquired(&drive->lock, ret);
@@ -328,7 +327,7 @@ static void srlock_wake_work(struct work_struct *work)
 	put_device(&drive->dev);
 }
 
-static void srlock_send_uevent(struct srlock_drive *drive, bool held)
+static int srlock_send_uevent(struct srlock_drive *drive, bool held)
 {
 	char owner[sizeof("SRLOCK_OWNER=") + SRLOCK_CLIENT_SIZE];
 	char *envp[3] = { };
@@ -342,7 +341,26 @@ static void srlock_send_uevent(struct srlock_drive *drive, bool held)
 	snprintf(owner, sizeof(owner), "SRLOCK_OWNER=%s", name);
 	envp[0] = held ? "SRLOCK_STATE=held" : "SRLOCK_STATE=free";
 	envp[1] = owner;
-	kobject_uevent_env(&drive->dev.kobj, KOBJ_CHANGE, envp);
+
+	return kobject_uevent_env(&drive->dev.kobj, KOBJ_CHANGE, envp);
+}
+
+/* Each change is told once, in order: -ENOMEM if that is not possible just now. */
+static int srlock_tell_udev(struct srlock_drive *drive, u32 changes, bool free)
+{
+	while (drive->changes_told != changes) {
+		if (srlock_send_uevent(drive, ~drive->changes_told & 1) == -ENOMEM)
+			return -ENOMEM;
+		drive->changes_told++;
+	}
+	/* If it is held again by now, udev would be refused. */
+	if (!free || !test_and_clear_bit(SRLOCK_DRIVE_RENEWED, &drive->flags))
+		return 0;
+	if (srlock_gate_announce(&drive->gate) != -ENOMEM)
+		return 0;
+	set_bit(SRLOCK_DRIVE_RENEWED, &drive->flags);
+
+	return -ENOMEM;
 }
 
 static void srlock_notify_work(struct work_struct *work)
@@ -362,11 +380,9 @@ static void srlock_notify_work(struct work_struct *work)
 		sysfs_notify(kobj, NULL, "state");
 		sysfs_notify(kobj, NULL, "owner");
 		sysfs_notify(kobj, NULL, "pid");
-		while (drive->changes_told != changes)
-			srlock_send_uevent(drive, ++drive->changes_told & 1);
-		/* If it is held again by now, udev would be refused. */
-		if (free && test_and_clear_bit(SRLOCK_DRIVE_RENEWED, &drive->flags))
-			srlock_gate_announce(&drive->gate);
+		if (srlock_tell_udev(drive, changes, free))
+			srlock_queue_delayed(drive, &drive->notify_work,
+					     msecs_to_jiffies(SRLOCK_RETRY_MS));
 	}
 	put_device(&drive->dev);
 }
