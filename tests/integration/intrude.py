@@ -246,10 +246,10 @@ def read_file(path: str) -> str:
 
 # Load: the same all over again, with the time that the longest call took
 
-def hammer(bus: str, door: str, seconds: float, until: str = "") -> dict:
+def hammer(bus: str, door: str, seconds: float, until: str = "", started: str = "") -> dict:
     """Go one way again and again: how often, with what outcomes, and the longest call in seconds.
 
-    For so many seconds, or until a file is there.
+    For so many seconds, or until a file is there. The file `started` is made after the first time.
     """
     path = {"sr": drive.sr, "sg": drive.sg, "bsg": drive.bsg, "open": drive.sr, "exclusive": drive.sr}[door](bus)
     steps = {
@@ -265,5 +265,7 @@ def hammer(bus: str, door: str, seconds: float, until: str = "") -> dict:
     while (start := time.monotonic()) < end and not (until and os.path.exists(until)):
         outcome = steps[door]()
         longest = max(longest, time.monotonic() - start)
+        if started and not words:
+            open(started, "w").close()
         words[outcome] = words.get(outcome, 0) + 1
     return {"words": words, "longest": longest, "calls": sum(words.values())}

@@ -82,10 +82,14 @@ def free(m, bus):
 def under_load(m, bus):
     hold = Hold(m, bus)
     child = hold.process.fork()
-    load = [m.process().begin(intrude.hammer, bus, way, 4) for way in ("sr", "open", "sg", "bsg")]
-    own = child.begin(intrude.hammer, bus, "sr", 4)
-    time.sleep(1)
+    started = [f"/tmp/started-{number}" for number in range(5)]
+    load = [m.process().begin(intrude.hammer, bus, way, 300, "/tmp/enough", file)
+            for way, file in zip(("sr", "open", "sg", "bsg"), started)]
+    own = child.begin(intrude.hammer, bus, "sr", 300, "/tmp/enough", started[4])
+    eventually(lambda: all(m.call(os.path.exists, file) for file in started), 60)
     m.unplug(bus)
+    time.sleep(2)
+    m.put("/tmp/enough", b"")
     for pending in (*load, own):
         pending.result(60)
     told(hold)
