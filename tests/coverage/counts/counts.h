@@ -9,6 +9,8 @@
 #ifndef COUNTS_H
 #define COUNTS_H
 
+#include <linux/module.h>
+
 struct gcov_info;
 
 #define COUNTS_SECTION __section(".gcov_info")
@@ -19,5 +21,11 @@ extern const struct gcov_info *const srlock_counts_end[];
 void srlock_counts_come(const struct gcov_info *const *begin,
 			const struct gcov_info *const *end);
 void srlock_counts_go(void);
+
+void __gcov_merge_add(s64 *counters, unsigned int n);
+
+/* The module's own init and exit, which wrap.h and end.c wrap. */
+extern initcall_t srlock_counted_init;
+extern exitcall_t srlock_counted_exit;
 
 #endif

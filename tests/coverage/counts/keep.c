@@ -18,8 +18,8 @@
 
 #include "counts.h"
 
-#if __GNUC__ < 11 || __GNUC__ > 13
-#error "only what gcc 11 to 13 generate is known here (see kernel/gcov/gcc_4_7.c)"
+#if __GNUC__ < 12 || __GNUC__ > 13
+#error "only what gcc 12 and 13 generate is known here (see kernel/gcov/gcc_4_7.c)"
 #endif
 
 enum {
@@ -27,7 +27,6 @@ enum {
 	TAG_FUNCTION = 0x01000000,
 	TAG_ARCS = 0x01a10000,
 	COUNTERS = 8,
-	UNIT = __GNUC__ >= 12 ? 4 : 1,
 };
 
 struct gcov_ctr_info {
@@ -47,11 +46,9 @@ struct gcov_info {
 	unsigned int version;
 	struct gcov_info *next;
 	unsigned int stamp;
-#if __GNUC__ >= 12
 	unsigned int checksum;
-#endif
 	const char *filename;
-	void (*merge[COUNTERS])(s64 *counters, unsigned int n);
+	void *merge[COUNTERS];	/* functions */
 	unsigned int n_functions;
 	struct gcov_fn_info **functions;
 };
@@ -91,18 +88,17 @@ static void put_counts(struct writer *to, const struct gcov_info *info)
 	put32(to, MAGIC);
 	put32(to, info->version);
 	put32(to, info->stamp);
-	if (UNIT > 1)
-		put32(to, 0);
+	put32(to, info->checksum);
 	for (i = 0; i < info->n_functions; i++) {
 		const struct gcov_fn_info *function = info->functions[i];
 
 		put32(to, TAG_FUNCTION);
-		put32(to, 3 * UNIT);
+		put32(to, 3 * sizeof(u32));
 		put32(to, function->ident);
 		put32(to, function->lineno_checksum);
 		put32(to, function->cfg_checksum);
 		put32(to, TAG_ARCS);
-		put32(to, function->arcs.num * 2 * UNIT);
+		put32(to, function->arcs.num * sizeof(u64));
 		for (j = 0; j < function->arcs.num; j++)
 			put(to, &function->arcs.values[j], sizeof(u64));
 	}

@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * Included before main.c of a counting srlock.ko: its init and exit report to the
- * module that keeps the counts. Exit is counted, too, and so is an init that fails.
- */
-#include <linux/module.h>
-
+/* Included before main.c of a counting srlock.ko: end.c calls its init and exit. */
 #include "../counts/counts.h"
 
 #undef module_init
-#define module_init(function)						\
-	int __init init_module(void)					\
-	{								\
-		int ret;						\
-									\
-		srlock_counts_come(srlock_counts_begin, srlock_counts_end); \
-		ret = function();					\
-		if (ret)						\
-			srlock_counts_go();				\
-		return ret;						\
-	}
+#define module_init(function)	initcall_t srlock_counted_init __initdata = function
 
 #undef module_exit
-#define module_exit(function)						\
-	void __exit cleanup_module(void)				\
-	{								\
-		function();						\
-		srlock_counts_go();					\
-	}
+#define module_exit(function)	exitcall_t srlock_counted_exit __exitdata = function
