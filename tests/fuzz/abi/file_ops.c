@@ -428,8 +428,8 @@ unsigned int run_sysfs_write(struct runner *runner, const struct call *call)
 					  "state" : "command_timeout_ms");
 	int fd, result;
 
-	/* a slow machine does not do it in 100 ms */
-	if (runner->shared->alone && !strcmp(value.text, "100\n"))
+	/* a slow machine does not do it in time, and the model knows no time */
+	if (runner->shared->alone && !value.error)
 		value.text = "60000\n";
 	fd = open(path, O_WRONLY);
 	if (fd < 0) {

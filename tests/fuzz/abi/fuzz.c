@@ -125,10 +125,8 @@ static void replay(struct runner *runner)
 	while (!shared->stop) {
 		unsigned int at = shared->corpus_replayed++;
 
-		if (at >= begun_with) {
-			shared->corpus_replayed = begun_with;
+		if (at >= begun_with)
 			return;
-		}
 		runner->worker->program = shared->corpus[at];
 		runner_program(runner);
 		if (guided && shared->alone && runner->last_new == NOBODY)
@@ -260,6 +258,9 @@ static void look_after(unsigned int number)
 		report_stuck(number, &worker->watches[i]);
 		kill_worker(number);
 	}
+	/* not before all have run the programs of earlier runs */
+	if (shared->corpus_replayed < begun_with + worker_count)
+		return;
 	if (worker->pid && !shared->stop && !random_below(&dice, KILL_EVERY * worker_count)) {
 		kill_worker(number);
 		killed++;

@@ -29,7 +29,7 @@ enum {
 	WATCHES = 1 + 2 * CHILDREN,
 	SIGNAL_BITS = 1 << 20,
 	TEXT_BYTES = 1 << 20,	/* of the module, at most */
-	BOUND_S = 60,		/* no call takes longer, however slow the machine */
+	BOUND_S = 120,		/* no call takes longer, however slow the machine */
 };
 
 /* A call that is under way, for the watchdog. */
