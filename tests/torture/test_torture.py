@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Torture that needs more than the small machine has: real burners, drives pulled out by QEMU, sleep.
 
-Counts come from TORTURE_SCALE, a fraction of the full numbers (default 0.1).
+TORTURE_SCALE is a fraction of the full numbers (0.1 if not set), TORTURE_SEED a seed. By hand:
+`PYTHONPATH=tests/integration tests/machine/run tests/torture/test_torture.py`.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ static bool wait_for_drives(struct drive *drives, int count)
 
 /* Returns the stage that it has hit. */
 static const char *unplug(const struct drive *drive, const struct way *way,
-			  const struct place *place, __u64 duration)
+			  const struct place *place, __u64 duration, __u64 *began)
 {
 	const char *stage;
 	char state[32];
@@ -254,6 +254,7 @@ static const char *unplug(const struct drive *drive, const struct way *way,
 	hit_note(stage);
 	snprintf(what, sizeof(what), "[%s]", state_of(drive, state, sizeof(state)));
 	hit_note(what);
+	*began = now_ns();
 	if (way->away(place))
 		unplugs++;
 	return stage;
@@ -265,6 +266,7 @@ static void round_of(const struct drive *drive, struct drive *drives, int found,
 	const struct way *way;
 	struct place place;
 	const char *stage;
+	__u64 began;
 	int count;
 
 	if (!find_place(drive, &place))
@@ -281,13 +283,17 @@ static void round_of(const struct drive *drive, struct drive *drives, int found,
 			verdict.stuck++;
 	if (!way->closed)
 		pids[count++] = actor_start(&shared->actors[STRANGER], ROLE_STRANGER, drive);
-	stage = unplug(drive, way, &place, way->closed ? duration / 4 : duration);
+	stage = unplug(drive, way, &place, way->closed ? duration / 4 : duration,
+		       &began);
 	shared->stop = true;
 	reap_all(pids, count);
 	shared->stop = false;
 	if (way->goes) {
 		if (look_gone()) {
-			printf("    # %s at %s: the tray stays locked\n", way->name, stage);
+			printf("    # %s %s at %llu.%06llu, at %s: the tray stays locked\n",
+			       place.address, way->name, began / SECOND_NS,
+			       began % SECOND_NS / 1000, stage);
+			print_witness();
 			trays_gone++;
 		}
 		note_gone(place.address);

@@ -14,7 +14,8 @@
  * the device's runtime usage count, device its reference count, host and driver are the
  * counts of the modules. Anything written to the file forgets the trays of all drives.
  *
- * The trays of drives that are gone come last, as "gone tray=1", if they are locked.
+ * The trays of drives that are gone come last, as "gone tray=1", if they are
+ * locked, with the last such commands that they have answered.
  *
  * It knows nothing of srlock, and takes its word for nothing.
  */
@@ -34,8 +35,21 @@
 #define WITNESS_TRAYS	64
 #define WITNESS_HOSTS	256
 
+/* The last of these commands that were answered. */
+#define WITNESS_LAST	6
+
+struct witness_command {
+	u64 time;
+	unsigned int host;
+	int result;
+	bool prevent;
+	bool pm;
+};
+
 struct witness_tray {
 	const struct scsi_device *sdev;
+	struct witness_command last[WITNESS_LAST];
+	unsigned int commands;
 	bool locked;
 	bool seen;
 };
@@ -62,17 +76,25 @@ static struct witness_tray *witness_find(const struct scsi_device *sdev)
 /* As a probe of scsi_dispatch_cmd_done. */
 static void witness_done(void *data, struct scsi_cmnd *cmd)
 {
+	struct witness_command *command;
 	struct witness_tray *tray;
 	unsigned long flags;
 
-	if (cmd->cmnd[0] != ALLOW_MEDIUM_REMOVAL || cmd->result)
+	if (cmd->cmnd[0] != ALLOW_MEDIUM_REMOVAL)
 		return;
 
 	spin_lock_irqsave(&trays_lock, flags);
 	tray = witness_find(cmd->device);
 	if (tray) {
 		tray->sdev = cmd->device;
-		tray->locked = cmd->cmnd[4] & 1;
+		command = &tray->last[tray->commands++ % WITNESS_LAST];
+		command->time = ktime_get_ns();
+		command->host = cmd->device->host->host_no;
+		command->result = cmd->result;
+		command->prevent = cmd->cmnd[4] & 1;
+		command->pm = scsi_cmd_to_rq(cmd)->rq_flags & RQF_PM;
+		if (!cmd->result)
+			tray->locked = command->prevent;
 	}
 	spin_unlock_irqrestore(&trays_lock, flags);
 }
@@ -140,14 +162,33 @@ static void witness_show_drive(struct seq_file *m, struct scsi_device *sdev)
 		   host ? module_refcount(host) : 0);
 }
 
+/* "1.234567 PREVENT 0x0" and the like, the latest last. */
+static void witness_show_last(struct seq_file *m, const struct witness_tray *tray)
+{
+	const struct witness_command *command;
+	unsigned int i;
+
+	for (i = 0; i < WITNESS_LAST; i++) {
+		command = &tray->last[(tray->commands + i) % WITNESS_LAST];
+		if (command->time)
+			seq_printf(m, ", %llu.%06llu %s%s 0x%x", command->time / NSEC_PER_SEC,
+				   command->time % NSEC_PER_SEC / NSEC_PER_USEC,
+				   command->prevent ? "PREVENT" : "ALLOW",
+				   command->pm ? " (pm)" : "", command->result);
+	}
+}
+
 static void witness_show_gone(struct seq_file *m)
 {
 	unsigned int i;
 
 	spin_lock_irq(&trays_lock);
 	for (i = 0; i < WITNESS_TRAYS; i++)
-		if (trays[i].sdev && !trays[i].seen && trays[i].locked)
-			seq_puts(m, "gone tray=1\n");
+		if (trays[i].sdev && !trays[i].seen && trays[i].locked) {
+			seq_printf(m, "gone tray=1 host=%u", trays[i].last[0].host);
+			witness_show_last(m, &trays[i]);
+			seq_putc(m, '\n');
+		}
 	for (i = 0; i < WITNESS_TRAYS; i++)
 		trays[i].seen = false;
 	spin_unlock_irq(&trays_lock);
