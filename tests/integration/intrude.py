@@ -244,10 +244,10 @@ def read_file(path: str) -> str:
     return word(checksum, path)
 
 
-# Load: the same all over again, with the time that the longest call took
+# Load: the same all over again
 
 def hammer(bus: str, door: str, seconds: float, until: str = "", started: str = "") -> dict:
-    """Go one way again and again: how often, with what outcomes, and the longest call in seconds.
+    """Go one way again and again: how often, and with what outcomes.
 
     For so many seconds, or until a file is there. The file `started` is made after the first time.
     """
@@ -260,12 +260,10 @@ def hammer(bus: str, door: str, seconds: float, until: str = "", started: str = 
     }
     fd = os.open(path, os.O_RDWR) if door in ("sg", "bsg") else -1
     words: dict[str, int] = {}
-    longest = 0.0
     end = time.monotonic() + seconds
-    while (start := time.monotonic()) < end and not (until and os.path.exists(until)):
+    while time.monotonic() < end and not (until and os.path.exists(until)):
         outcome = steps[door]()
-        longest = max(longest, time.monotonic() - start)
         if started and not words:
             open(started, "w").close()
         words[outcome] = words.get(outcome, 0) + 1
-    return {"words": words, "longest": longest, "calls": sum(words.values())}
+    return {"words": words, "calls": sum(words.values())}
