@@ -76,7 +76,7 @@ def summary(cells: Iterable[Cell]) -> str:
 def table(cells: list[Cell]) -> list[str]:
     """Ways against people: refused + allowed in each cell."""
     rows = list(dict.fromkeys(cell.way.row for cell in cells))
-    width = max(map(len, rows)) + 2
+    width = max(map(len, rows), default=0) + 2
     people = [who for who in PEOPLE if any(cell.who == who for cell in cells)]
     lines = ["refused/allowed".ljust(width) + "".join(who.rjust(12) for who in people) + "   foreign commands"]
     for row in rows:

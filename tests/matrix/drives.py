@@ -12,7 +12,7 @@ from recorder import Recorder
 
 from . import ways
 
-DRIVES = ("ahci", "virtio", "usb-bot", "usb-uas", "recorder")
+DRIVES = ("recorder", "usb-uas", "ahci", "virtio", "usb-bot")     # what takes longest first
 OPTIONS = {"usb-uas": {"usb": "uas"}}
 ATA_PACKET, NO_PACKET = 0xA0, 0xFF
 

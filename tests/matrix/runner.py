@@ -18,18 +18,18 @@ from machine import rootfs, runner, state
 from machine.machine import Machine
 from machine.qemu import kill_all
 
-from . import cells, drives, play, table
+from . import catalogue, cells, drives, play, table
 
 TOP = Path(__file__).resolve().parent.parent.parent
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Go through the matrix of docs/matrix.md.")
-    parser.add_argument("drives", nargs="*", metavar="DRIVE", help=f"some of {', '.join(drives.DRIVES)}; default: all")
+    parser.add_argument("drives", nargs="*", metavar="DRIVE",
+                        help=f"some of {', '.join(drives.DRIVES)}; default: all")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="so many machines at a time")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done, and every cell that fails")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done, and all that fails")
     parser.add_argument("--module", type=Path, metavar="KO", help="srlock.ko; default: the one built here")
-    parser.add_argument("--tool", type=Path, help="the srlock command; default: the one built here")
     parser.add_argument("--series", default="6.1", help="the stock kernel (tests/kernels/stock)")
     parser.add_argument("--kernel", type=Path, metavar="FOLDER", help="a kernel of one's own")
     options = parser.parse_args()
@@ -62,7 +62,11 @@ class Matrix:
         self.options = options
         self.table = table.read(TOP)
         self.numbers = table.ioctls_of_headers()
-        self.payload = runner.payloads(options, True)[True]
+        module = options.module or runner.first(TOP / "srlock.ko", TOP / "module" / "srlock.ko")
+        if not module or not module.is_file():
+            raise SystemExit("matrix: no srlock.ko: build the module first (make)")
+        self.payload = state.Payload((("/opt/srlock.ko", module, 0o644),),
+                                     ("modprobe -a sr_mod sg", "insmod /opt/srlock.ko"), "srlock")
         self.release = rootfs.release(options.kernel or rootfs.kernel(options.series))
         self.start = time.monotonic()
 
@@ -76,7 +80,7 @@ class Matrix:
 
     def documents(self) -> list[Test]:
         """What can be said of the tables without a drive."""
-        known = {way.row for way in play.all_ways(self.table, self.numbers, "", ("", ""))}
+        known = {way.row for way in catalogue.all_ways(self.table, self.numbers, "", ("", ""))}
         return [
             Test(f"matrix: every ioctl of the headers is in {table.IOCTLS} ({len(self.numbers)})",
                  table.missing(self.table, self.numbers)),
@@ -95,8 +99,9 @@ class Matrix:
         with Machine(self.payload, name=f"matrix {name}", hardware=self.hardware(name)) as machine:
             one = None
             try:
-                one = play.Play(name, machine, self.table, self.numbers, self.release)
-                one.run(lambda part: self.say(f"{name}: {part}"))
+                one = play.Play(name, machine, self.table, self.numbers, self.release,
+                                lambda words: self.say(f"{name}: {words}"))
+                one.run()
                 wrong += filter(None, [machine.leftovers()])
             except Exception as error:
                 wrong += traceback.format_exc().splitlines()[-6:] if self.options.verbose else runner.describe(error)

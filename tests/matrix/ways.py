@@ -82,13 +82,14 @@ def mark(fd: int, number: int) -> None:
 def go_all(ways: list, marker: str | None, locked: bool = False) -> list:
     """Go ways one after the other: [function, arguments, whether the drive is to be mended after it].
 
-    `marker` is the file that the markers are sent through. Returns a pair of word and answer for each.
+    `marker` is the file that the markers are sent through. Returns word, answer and seconds of each.
     """
     results = []
     for number, (function, arguments, mend) in enumerate(ways):
         if marker:
             mark(files[marker], MARKER + number)
-        results.append(go(function, arguments))
+        start = time.monotonic()
+        results.append([*go(function, arguments), time.monotonic() - start])
         if marker and mend:
             mark(files[marker], MENDED)
             mend_drive(files[marker], locked)
