@@ -363,6 +363,8 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 		return -ETIMEDOUT;
 
 	door->locked_before = sdev->locked;
+	/* What was reset before is locked now; see srlock_look_for_reset(). */
+	sdev->was_reset = 0;
 	WRITE_ONCE(door->prevented, false);
 	WRITE_ONCE(door->allowed, false);
 	WRITE_ONCE(door->undone, false);

@@ -327,6 +327,8 @@ static void srlock_drive_detach(struct srlock_drive *drive)
 	flush_delayed_work(&drive->notify_work);
 	if (cancel_delayed_work_sync(&drive->retry_work))
 		put_device(&drive->dev);
+	if (cancel_delayed_work_sync(&drive->watch_work))
+		put_device(&drive->dev);
 
 	/* What the holder has on its way must not be answered after our ALLOW. */
 	if (test_and_clear_bit(SRLOCK_DRIVE_CUT_SHORT, &drive->flags))

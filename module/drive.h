@@ -79,6 +79,7 @@
  * @release_work: gives it back
  * @restore_work: sends PREVENT again after a resume or a reset
  * @wake_work: wakes @wait
+ * @watch_work: looks for a reset, again and again during a hold
  * @retry_work: tries again what a mount has blocked
  * @notify_work: tells sysfs and udev of changes
  * @free_work: frees the struct
@@ -107,6 +108,7 @@ struct srlock_drive {
 	struct work_struct release_work;
 	struct work_struct restore_work;
 	struct work_struct wake_work;
+	struct delayed_work watch_work;
 	struct delayed_work retry_work;
 	struct delayed_work notify_work;
 	struct work_struct free_work;

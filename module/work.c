@@ -14,6 +14,9 @@
 /* A mount and an O_EXCL opener wake nobody when they go, nor does memory that comes. */
 #define SRLOCK_RETRY_MS	250
 
+/* How often a held drive is looked at. */
+#define SRLOCK_WATCH_MS	1000
+
 /* Who is told of a change has time, so that nobody has to wait for the telling. */
 #define SRLOCK_NOTIFY_JIFFIES	1
 
@@ -112,6 +115,8 @@ static void srlock_op_changed(struct srlock_lock *lock, enum srlock_change chang
 		drive->changes++;
 		memcpy(drive->owner, lock->name, sizeof(drive->owner));
 		srlock_record_change(drive, SRLOCK_EVENT_HELD);
+		srlock_queue_delayed(drive, &drive->watch_work,
+				     msecs_to_jiffies(SRLOCK_WATCH_MS));
 		break;
 	case SRLOCK_CHANGE_RELEASED:
 		srlock_record_change(drive, SRLOCK_EVENT_RELEASED);
@@ -319,6 +324,40 @@ void srlock_drive_lock_door(struct srlock_drive *drive)
 	put_device(&drive->dev);
 }
 
+/*
+ * After a reset by the error handler the door is locked again, but SG_SCSI_RESET goes
+ * past that. Nobody tells of it, and what it leaves is this mark.
+ */
+static void srlock_look_for_reset(struct srlock_drive *drive)
+{
+	struct scsi_device *sdev = drive->sdev;
+
+	if (!sdev->was_reset)
+		return;
+
+	sdev->was_reset = 0;
+	srlock_drive_lock_door(drive);
+}
+
+static void srlock_watch_work(struct work_struct *work)
+{
+	struct srlock_drive *drive = container_of(to_delayed_work(work),
+						  struct srlock_drive, watch_work);
+	bool held;
+
+	spin_lock(&drive->lock.spin);
+	held = drive->lock.state == SRLOCK_STATE_HELD;
+	spin_unlock(&drive->lock.spin);
+
+	if (held && srlock_drive_use(drive)) {
+		srlock_look_for_reset(drive);
+		srlock_queue_delayed(drive, &drive->watch_work,
+				     msecs_to_jiffies(SRLOCK_WATCH_MS));
+		srlock_drive_unuse(drive);
+	}
+	put_device(&drive->dev);
+}
+
 static void srlock_wake_work(struct work_struct *work)
 {
 	struct srlock_drive *drive = container_of(work, struct srlock_drive, wake_work);
@@ -399,6 +438,7 @@ void srlock_drive_works_init(struct srlock_drive *drive)
 	INIT_WORK(&drive->release_work, srlock_release_work);
 	INIT_WORK(&drive->restore_work, srlock_restore_work);
 	INIT_WORK(&drive->wake_work, srlock_wake_work);
+	INIT_DELAYED_WORK(&drive->watch_work, srlock_watch_work);
 	INIT_DELAYED_WORK(&drive->retry_work, srlock_retry_work);
 	INIT_DELAYED_WORK(&drive->notify_work, srlock_notify_work);
 }
