@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import intrude
 import witness
+from holding import no_udev
 from machine import GuestError, eventually, test
 from machine.guest import attempt, cdrom, drive, scsi, srlock
 from recorder import Recorder
@@ -236,10 +237,9 @@ def one(m, recorder: Recorder, where: str, answer: Answer) -> int:
 @test("torture: {}, answered in every way", each=list(WHERE), timeout=900)
 def faults(m, where):
     witness.load(m)
-    m.sh("udevadm settle; udevadm control --stop-exec-queue")
-    m.sh("echo 0 >/sys/module/block/parameters/events_dfl_poll_msecs")
     strikes = 0
     with Recorder(m) as recorder:
+        no_udev(m)
         m.sh(f"echo 0 >/sys/block/{recorder.sr[5:]}/events_poll_msecs")
         for answer in ANSWERS:
             try:

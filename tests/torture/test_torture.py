@@ -110,12 +110,12 @@ def end(pid: int) -> int:
 @test("torture: `srlock run {}` and the burner killed at random instants", each=list(BURNERS), timeout=1800)
 def burners(m, burner):
     witness.load(m)
-    no_udev(m)
     rng = chance()
     hits: list[str] = []
     late = 0
     m.sh("head -c 1048576 /dev/urandom >/tmp/data")
     with Recorder(m, medium="dvd+rw") as recorder:
+        no_udev(m)
         state = m.call(drive.attributes, recorder.device) + "/state"
         command = f"srlock run -w 30 {recorder.sr} -- " + BURNERS[burner].format(sr=recorder.sr)
         process = m.process()
@@ -175,6 +175,12 @@ def play(bus: str, way: str, stage: str) -> str:
         os.close(note)
 
 
+def wait_nodes(bus: str) -> None:
+    """Wait until a drive is there with all its nodes."""
+    for find in (drive.srlock, drive.sr, drive.sg):
+        drive.wait_node(find, bus, 60)
+
+
 def stage_of(path: str) -> str:
     """What play() was doing, and what the lock said."""
     return shell.read(path).strip()
@@ -227,9 +233,7 @@ def pulled(m, bus):
     hits = []
     wanted = scaled(75)
     for number in range(wanted):
-        eventually(lambda: m.call(drive.present, bus) and m.call(glob.glob, "/sys/class/srlock/*"), 60, "a drive")
-        m.call(drive.wait_node, drive.srlock, bus, 60, timeout=90)
-        m.call(drive.wait_node, drive.sr, bus, 60, timeout=90)
+        m.call(wait_nodes, bus, timeout=90)
         address = m.call(drive.address, bus)
         path = f"/tmp/stage{number % 2}"
         playing = m.process()
@@ -248,7 +252,7 @@ def pulled(m, bus):
         assert not witness.look(m, address)
         nobody_left(m)
         socket.back()
-    m.call(drive.wait_node, drive.srlock, bus, 60, timeout=90)
+    m.call(wait_nodes, bus, timeout=90)
     hold = Hold(m, bus)
     assert socket.locked()
     hold.release()
@@ -260,28 +264,28 @@ def pulled(m, bus):
 
 # Sleep
 
+# Waking from S3 itself is a reset of QEMU's machine, which this one, booted without firmware's boot loader, does not
+# survive; "core" is everything up to there, on one processor, and back (basic-pm-debugging.rst).
 def sleep(state: str) -> dict:
+    if state == "mem":
+        drive.write("/sys/power/pm_test", "core")
     return shell.run(f"echo {state} >/sys/power/state", 100)
 
 
-@test("torture: held through {} and woken by the machine", each=["mem", "freeze"], timeout=900)
+@test("torture: held through {} and woken", each=["mem", "freeze"], timeout=1800)
 def asleep(m, state):
     if state not in m.call(shell.read, "/sys/power/state").split():
         raise Skip(f"this machine cannot `{state}`")
     no_udev(m)
-    if state == "mem" and "deep" not in m.call(shell.read, "/sys/power/mem_sleep"):
-        raise Skip("this machine has no S3")
+    rng = chance()
     wanted = scaled(20)
     for _ in range(wanted):
         holds = [Hold(m, bus) for bus in DRIVES]
         sleeper = m.process().begin(sleep, state)
-        if state == "mem":
-            m.qmp.event("SUSPEND", timeout=60)
-            time.sleep(0.5)
-            m.qmp.execute("system_wakeup")
-        else:
-            time.sleep(3)
-            m.qmp.execute("system_powerdown")
+        if state == "freeze":
+            eventually(lambda: "suspend entry" in m.log().rpartition("suspend exit")[2], 30, "it sleeps")
+            time.sleep(rng.uniform(0.5, 2))
+            m.qmp.execute("system_powerdown")       # the power button wakes it
         done = sleeper.result(120)
         assert done["rc"] == 0, done
         for hold in holds:

@@ -28,8 +28,7 @@ struct victim {
 
 static unsigned long kills;
 
-static void note_hit(const struct drive *drive, const struct victim *victim,
-		     const struct actor *actor)
+static void note_hit(const struct drive *drive, const struct actor *actor)
 {
 	char state[32];
 	char what[64];
@@ -38,7 +37,6 @@ static void note_hit(const struct drive *drive, const struct victim *victim,
 	hit_note(what);
 	snprintf(what, sizeof(what), "[%s]", state_of(drive, state, sizeof(state)));
 	hit_note(what);
-	(void)victim;
 }
 
 static void reap(struct victim *victim)
@@ -58,7 +56,7 @@ static void kill_some_of_family(const struct drive *drive, struct victim *victim
 	__u64 choice = random_below(3);
 
 	if (choice != 1 && child > 0) {
-		note_hit(drive, victim, victim->actor + 1);
+		note_hit(drive, victim->actor + 1);
 		kills += !kill(child, SIGKILL);
 	}
 	if (choice != 0)
@@ -70,7 +68,7 @@ static void kill_some_of_family(const struct drive *drive, struct victim *victim
 static void kill_one(const struct drive *drive, struct victim *victim, __u64 duration)
 {
 	sleep_until(victim->when);
-	note_hit(drive, victim, victim->actor);
+	note_hit(drive, victim->actor);
 	if (victim->role == ROLE_FAMILY)
 		kill_some_of_family(drive, victim, duration);
 	else
@@ -162,9 +160,12 @@ int phase_kill(unsigned long count)
 	verdict_report();
 	tap_true("as many kills as asked for", kills >= count);
 	tap_true("kills at most of the stages", hits_kinds() > STAGES / 2);
-	grown = slabs_grown((kills - counted_from) / 4);
-	if (grown < 0 || kills < 3 * SLABS_AFTER)
+	/* what caches keep for themselves is some hundreds of objects */
+	grown = slabs_grown((kills - counted_from) / 2);
+	if (kills < 10 * SLABS_AFTER)
 		tap_skip("kernel objects that stay", "too few kills to tell");
+	else if (grown < 0)
+		tap_skip("kernel objects that stay", "no /proc/slabinfo");
 	else
 		tap_equal("kernel objects that stay", grown, 0);
 	return tap_end();

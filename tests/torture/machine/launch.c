@@ -128,7 +128,7 @@ static void check_protected(const struct drive *drive, pid_t burner)
 	if (shared->actors[0].stage != STAGE_SR_COMMAND)
 		return;
 	held = !strcmp(state_of(drive, state, sizeof(state)), "held");
-	/* stopped, it does not end between the two looks */
+	/* it may have come to its end between the two looks */
 	if (!held && shared->actors[0].stage == STAGE_SR_COMMAND && is_alive(burner))
 		unprotected++;
 }
