@@ -160,8 +160,9 @@ static int srlock_execute(struct srlock_drive *drive, enum srlock_command_kind k
 	}
 	if (ret == -EAGAIN)
 		ret = -EIO;
-	/* A drive that is being deleted takes nothing else; one that is gone not even that. */
-	if (ret == -ENODEV && kind == SRLOCK_COMMAND_ALLOW && !pm)
+	/* A drive that is being deleted takes nothing else. */
+	if (ret < 0 && kind == SRLOCK_COMMAND_ALLOW && !pm &&
+	    READ_ONCE(drive->sdev->sdev_state) == SDEV_CANCEL)
 		return srlock_execute(drive, kind, true);
 	/* Some drives lock no door that has nothing behind it. */
 	if (ret == -ENOMEDIUM)
