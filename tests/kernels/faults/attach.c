@@ -23,7 +23,7 @@
  * thousand allocations: these steps are made until the first fault in it, or until
  * so many are left. After the last one in it the sweep goes on for a while.
  */
-enum { STEP = 16, END = 24, AFTER = 8 };
+enum { STEP = 16, END = 64, AFTER = 8 };
 enum { MAX_FAULTS = 100000, MAX_DRIVES = 8, NOTIFY_MS = 1000, PER_DRIVE = 8 };
 
 static char address[ADDRESS_SIZE];
@@ -80,6 +80,8 @@ static void sweep(const struct part *part)
 	int faults = 0, ours = 0, bad = 0, after = 0, step = STEP;
 	unsigned int nth = 1;
 
+	/* The first time there are more, for what is kept. */
+	part->try(&count);
 	part->try(&count);
 	while (nth < MAX_FAULTS && after < AFTER) {
 		struct round round = { .nth = nth };
