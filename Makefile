@@ -64,13 +64,21 @@ check-integration:			## only: the integration machine; K=regex: some tests
 check-kernels:				## only: build and boot on the other kernels
 	@tests/check kernels
 
+.PHONY: check-matrix
+check-matrix:				## only: every way to a drive, gone by everybody
+	@tests/check matrix
+
 # Longer ones, which check leaves out or does a little of.
 .PHONY: check-debug
-check-debug:				## on debug kernels (KASAN, lockdep, faults; KCSAN); builds them first
+check-debug:				## on debug kernels (KASAN, lockdep, faults; KCSAN; PREEMPT_RT)
 	@tests/kernels/check debug kcsan
 
+.PHONY: torture
+torture:				## kill, unplug, unload, hand over at random instants, by the thousand
+	@tests/torture/run
+
 .PHONY: fuzz
-fuzz:					## fuzz the state machine against a model; FUZZ_TIME=seconds
+fuzz:					## fuzz the state machine and the interface; FUZZ_TIME=seconds
 	@tests/fuzz/check
 
 .PHONY: model
