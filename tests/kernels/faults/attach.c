@@ -60,14 +60,17 @@ struct part {
 	bool ours;
 };
 
-static void judge(const struct part *part, int faults, int ours, int bad,
-		  const struct round *first_bad)
+/* At once, as the rest may take a while. */
+static void tell(const char *name, const struct round *round)
+{
+	printf("    # %s: after fault %u: %s\n", name, round->nth, round->wrong);
+}
+
+static void judge(const struct part *part, int faults, int ours, int bad)
 {
 	char text[128];
 
 	printf("    # %s: %d faults, %d of them in the module\n", part->name, faults, ours);
-	if (bad)
-		printf("    # after fault %u: %s\n", first_bad->nth, first_bad->wrong);
 	snprintf(text, sizeof(text), "%s: right after each fault", part->name);
 	tap_equal(text, bad, 0);
 	snprintf(text, sizeof(text), "%s: something failed", part->name);
@@ -76,7 +79,7 @@ static void judge(const struct part *part, int faults, int ours, int bad,
 
 static void sweep(const struct part *part)
 {
-	struct round count = { .nth = MAX_FAULTS }, first_bad = { 0 };
+	struct round count = { .nth = MAX_FAULTS };
 	int faults = 0, ours = 0, bad = 0, after = 0, step = STEP;
 	unsigned int nth = 1;
 
@@ -91,7 +94,7 @@ static void sweep(const struct part *part)
 			step = 1;
 		part->try(&round);
 		if (round.wrong && !bad++)
-			first_bad = round;
+			tell(part->name, &round);
 		if (step > 1 && round.ours) {
 			nth = nth > STEP ? nth - STEP + 1 : 1;
 			step = 1;
@@ -104,7 +107,7 @@ static void sweep(const struct part *part)
 		after = round.ours || !ours ? 0 : after + 1;
 		nth += step;
 	}
-	judge(part, faults, ours, bad, &first_bad);
+	judge(part, faults, ours, bad);
 }
 
 /* --- the works of a first acquire and a final release --------------------- */
@@ -197,7 +200,6 @@ static void test_works(enum inject_mode mode)
 {
 	const char *name = mode == INJECT_ONE ? "the works" : "the works, all from there on";
 	int ours = 0, bad = 0, quiet = 0;
-	struct round first_bad = { 0 };
 	unsigned int nth;
 
 	for (nth = 1; quiet < 5 && nth < MAX_FAULTS; nth++) {
@@ -207,13 +209,11 @@ static void test_works(enum inject_mode mode)
 		ours += round.ours;
 		quiet = round.ours ? 0 : quiet + 1;
 		if (round.wrong && !bad++)
-			first_bad = round;
+			tell(name, &round);
 		if (mode == INJECT_ALL_FROM && nth == PER_DRIVE)
 			break;
 	}
 	printf("    # %s: %u rounds, %d faults in the module's works\n", name, nth - 1, ours);
-	if (bad)
-		printf("    # after fault %u: %s\n", first_bad.nth, first_bad.wrong);
 	tap_equal(mode == INJECT_ONE ? "the works: right after each fault" :
 		  "the works, all from there on: right after each fault", bad, 0);
 	if (mode == INJECT_ONE)
