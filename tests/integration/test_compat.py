@@ -55,16 +55,18 @@ def program(m, bits):
     assert done["rc"] == 0, done
 
 
-@test("a 32-bit program's calls on the drive are refused while somebody else holds it")
-def foreign_program(m):
-    caller = put_caller(m, 32)
-    sr = m.call(drive.sr, BUS)
-    m.sh(f"mkfifo /tmp/go; {caller} {sr} </tmp/go >/tmp/said 2>&1 & exec 3>/tmp/go; "
+@test("a {}-bit program's calls on the drive are refused while somebody else holds it, on sr, sg and bsg", each=[32, 64])
+def foreign_program(m, bits):
+    caller = put_caller(m, bits)
+    nodes = " ".join(m.call(find, BUS) for find in (drive.sr, drive.sg, drive.bsg))
+    m.sh(f"mkfifo /tmp/go; {caller} {nodes} </tmp/go >/tmp/said 2>&1 & exec 3>/tmp/go; "
          "until grep -q open /tmp/said; do sleep 0.02; done; sleep 1000 >&- 2>&- & ")
     one = holder(m)
     mark = m.trace.mark()
     m.sh("echo >/tmp/go; until grep -q '^1[.][.]' /tmp/said; do sleep 0.02; done")
     assert not m.trace.since(mark, BUS)
-    judge(m.sh("cat /tmp/said")["stdout"], 32)
+    judge(m.sh("cat /tmp/said")["stdout"], bits)
     info = one.info()
     assert (info["refused_ioctls"], info["refused_opens"]) == (3, 1), info
+    # those on sg and bsg, and what closing sr sends, when that was quick enough
+    assert info["refused_commands"] in (2, 3), info
