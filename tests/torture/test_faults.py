@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import intrude
 import witness
-from holding import no_udev
+from clients import calm
 from machine import GuestError, eventually, test
 from machine.guest import attempt, cdrom, drive, scsi, srlock
 from recorder import Recorder
@@ -48,7 +48,7 @@ ANSWERS = [
     Answer("HARDWARE ERROR", "sense=4/44/00", EIO, 0, EIO, refusal=True),
     Answer("ILLEGAL REQUEST", "forever sense=5/20/00", refusal=True),
     Answer("NOT READY", "sense=2/04/00", EIO, 0, EIO, refusal=True),
-    Answer("becoming ready", "sense=2/04/01"),
+    Answer("becoming ready", "sense=2/04/01", EIO, 0, EIO, refusal=True),
     Answer("no medium", "forever sense=2/3a/00", refusal=True),
     Answer("BUSY", "times=2 busy"),
     Answer("RESERVATION CONFLICT", "status=18", EIO, 0, EIO, refusal=True),
@@ -239,7 +239,7 @@ def faults(m, where):
     witness.load(m)
     strikes = 0
     with Recorder(m) as recorder:
-        no_udev(m)
+        calm(m)
         m.sh(f"echo 0 >/sys/block/{recorder.sr[5:]}/events_poll_msecs")
         for answer in ANSWERS:
             try:

@@ -14,6 +14,7 @@ import time
 
 import intrude
 import witness
+from clients import calm
 from holding import DRIVES, Hold, attribute, no_udev
 from machine import Skip, eventually, test
 from machine.guest import drive, shell, srlock
@@ -115,7 +116,7 @@ def burners(m, burner):
     late = 0
     m.sh("head -c 1048576 /dev/urandom >/tmp/data")
     with Recorder(m, medium="dvd+rw") as recorder:
-        no_udev(m)
+        calm(m)
         state = m.call(drive.attributes, recorder.device) + "/state"
         command = f"srlock run -w 30 {recorder.sr} -- " + BURNERS[burner].format(sr=recorder.sr)
         process = m.process()
