@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 
 import clients
@@ -17,6 +18,7 @@ from .judge import Gone, Judge, go_marked, go_single, go_unmarked, text
 from .people import OWN, Cast, cast_before, cast_during
 from .table import Table
 
+POLLING = {0x00, 0x4A}      # TEST UNIT READY, GET EVENT STATUS NOTIFICATION
 MARKER = "lock"         # the file that the holder's own commands are marked through
 SLOW = 2.0      # seconds, for one way
 ORDER = ("orphan", "user", "root", "passed", "child", "holder")
@@ -33,7 +35,8 @@ class Play:
                  say: Callable[[str], None]) -> None:
         self.say = say
         self.d = drives.attach(name, machine)
-        machine.sh("udevadm settle; udevadm control --stop-exec-queue")
+        # udev comes back in kernel(); until then nobody opens the drive but the test
+        machine.sh("udevadm settle; udevadm control --exit; while pidof systemd-udevd; do sleep 0.1; done", timeout=60)
         self.table, self.numbers, self.release = table, numbers, release
         self.judge = Judge(table, release)
         self.groups: dict[tuple[str, str], Group] = {}
@@ -65,15 +68,15 @@ class Play:
             lacking = process.call(ways.open_files, d.bus, ["sr", *OWN])
             process.call(ways.settings)
             what = [way for way in self.commands if way.arguments[0] not in lacking]
-            self.learn(who, what, go_marked(d, process, what, "sg", False))
+            self.learn(process, who, what, go_marked(d, process, what, "sg", False))
             process.call(ways.open_files, d.bus, list(ways.SR_NODES))
-            self.learn(who, self.reads, go_marked(d, process, self.reads, "sg", False))
+            self.learn(process, who, self.reads, go_marked(d, process, self.reads, "sg", False))
             what = [*opens(d.bus), *queries(d.bus)[:1]]
-            self.learn(who, what, go_marked(d, process, what, "sg", False))
+            self.learn(process, who, what, go_marked(d, process, what, "sg", False))
             process.call(ways.close_files, list(ways.SR_NODES))
-            self.learn(who, self.sysfs, [go_single(d, process, way) for way in self.sysfs])
+            self.learn(process, who, self.sysfs, [go_single(d, process, way) for way in self.sysfs])
             what = [way for way in set_ups(d.bus) if self.has(way.arguments[1])]
-            self.learn(who, what, [go_single(d, process, way) for way in what])
+            self.learn(process, who, what, [go_single(d, process, way) for way in what])
             process.kill()
         self.judge.free["root", queries(d.bus)[1]] = Gone("ok")
         self.judge.free["root", lock_files()[0]] = Gone("ok", sent=[b"its own"])
@@ -84,8 +87,13 @@ class Play:
                     for way in upper_reads(kind):
                         self.judge.free[who, way] = go_single(d, process, at(way, place))
 
-    def learn(self, who: str, what: list[Way], gone: list[Gone]) -> None:
+    def learn(self, process, who: str, what: list[Way], gone: list[Gone]) -> None:
+        """Keep what came on a free drive. What the kernel polled meanwhile is none of a way's doing."""
         for way, one in zip(what, gone):
+            if one.sent and {cdb[0] for cdb in one.sent} <= POLLING and way.row not in ("open", "sysfs"):
+                time.sleep(0.2)
+                if not go_single(self.d, process, way).sent:
+                    one.sent = []
             self.judge.free[who, way] = one
 
     def has(self, kind: str) -> bool:
@@ -246,7 +254,7 @@ class Play:
     def kernel(self) -> None:
         """What the kernel and udev do: on a free drive, and in a hold."""
         m, d = self.d.machine, self.d
-        m.sh("udevadm control --start-exec-queue; udevadm settle", timeout=60)
+        m.sh("/lib/systemd/systemd-udevd --daemon; udevadm control --ping; udevadm settle", timeout=60)
         held = None
         for part in ("free", "held"):
             if part == "held":
