@@ -11,7 +11,7 @@ import os
 
 import attack
 from attack import Parked
-from clients import BUS, admitted, calm, client, holder, quiet
+from clients import BUS, Client, admitted, calm, client, holder, pass_file, quiet
 from machine import eventually, test
 from machine.guest import cdrom, drive, scsi, srlock
 
@@ -192,3 +192,15 @@ def no_requests(m):
         call.spring()
         call.result()
     eventually(lambda: not m.locked(bus), 10, "the tray is unlocked again")
+
+
+@test("who is given an sr file that the holder has opened can read with it, and send no command")
+def given_away(m):
+    calm(m)
+    one = holder(m)
+    own = Client(one.process, one.process.call(os.open, one.process.call(drive.sr, BUS), NONBLOCK))
+    given = pass_file(own, m.process())
+    mark = m.trace.mark()
+    assert given.errno(scsi.send_on, scsi.inquiry(77), 77) == errno.EBUSY
+    assert not tell_apart(m, mark, BUS, scsi.inquiry(77))
+    assert len(given.call(cdrom.read_at, 16 * 2048)) == 2048
