@@ -22,6 +22,9 @@ static int log_file = -1;
 static int console = -1;
 /* A fault that is being reported. */
 static bool in_report;
+/* A warning has begun; it is one that is left out. */
+static bool cut_here;
+static bool in_tracing;
 static bool has_site;
 
 static bool write_to(const char *path, const char *text)
@@ -86,6 +89,32 @@ static void print(const char *record, const char *line)
 	dprintf(console, "[%5llu.%06llu] %s\r\n", time_us / MILLION, time_us % MILLION, line);
 }
 
+/*
+ * Tracing warns when it has no memory for the fields of the module's events, before
+ * anything of the module has run. That warning is not about the module; all others are
+ * passed on. Whether the line is part of it.
+ */
+static bool is_of_tracing(const char *record, const char *line)
+{
+	static const char * const first = "------------[ cut here ]------------";
+	bool begins = cut_here;
+
+	if (in_tracing) {
+		in_tracing = strncmp(line, "---[ end trace", strlen("---[ end trace")) != 0;
+		return true;
+	}
+	cut_here = !strcmp(line, first);
+	if (cut_here)
+		return true;
+	if (!begins)
+		return false;
+	in_tracing = !strncmp(line, "WARNING: ", strlen("WARNING: ")) &&
+		     strstr(line, " event_define_fields+");
+	if (!in_tracing)
+		print(record, first);
+	return in_tracing;
+}
+
 /* "LEVEL,NUMBER,TIME,FLAGS;TEXT\n", then lines that do not concern us */
 static void record(struct log_seen *seen, char *text)
 {
@@ -102,7 +131,7 @@ static void record(struct log_seen *seen, char *text)
 		seen->faults++;
 	} else if (in_report) {
 		report_line(seen, line);
-	} else if (level >= LEVEL_WARNING) {
+	} else if (level >= LEVEL_WARNING && !is_of_tracing(text, line)) {
 		print(text, line);
 	}
 }
