@@ -56,7 +56,8 @@ static void read_caches(note_fn *note)
 
 static void note_before(const char *name, long objects)
 {
-	if (count == MAX_CACHES || !strcmp(name, "slabinfo"))
+	/* the stacks of dead processes are unmapped in batches, much later */
+	if (count == MAX_CACHES || !strcmp(name, "slabinfo") || !strcmp(name, "vmap_area"))
 		return;
 	snprintf(caches[count].name, sizeof(caches[count].name), "%s", name);
 	caches[count++].before = objects;
