@@ -80,7 +80,7 @@ unsigned int run_open_lock(struct runner *runner, const struct call *call)
 		must_fail(runner, result, ERRORS(EACCES, ENODEV, ENOENT));
 	else if (judge(runner, result, ERRORS(ENODEV, ENOENT)))
 		opened(runner, file, fd, KIND_LOCK,
-		       strtoul(node + strcspn(node, "0123456789"), NULL, 10) % MAX_DRIVES,
+		       strtoul(node + strcspn(node, "0123456789"), NULL, 10) % MAX_NUMBERS,
 		       flags[call->arg[2]]);
 	if (fd < 0 && is_exact(runner) && runner->root)
 		wrong(runner, "cannot open %s", node);

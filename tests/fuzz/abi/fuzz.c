@@ -224,7 +224,7 @@ static void kill_worker(unsigned int number)
 {
 	struct worker *worker = &shared->workers[number];
 
-	witness_end(shared, &shared->killer, MAX_DRIVES);
+	witness_end(shared, &shared->killer, MAX_NUMBERS);
 	if (!dies(worker->pid) || !children_die(worker->pid)) {
 		stuck++;
 		printf("    # worker %u cannot be killed\n", number);

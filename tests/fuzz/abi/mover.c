@@ -163,7 +163,7 @@ static void move_once(struct shared *shared, struct random *random)
 	int count = find_devices(devices);
 	const struct device *device = &devices[count ? random_below(random, count) : 0];
 
-	witness_end(shared, &shared->mover, MAX_DRIVES);
+	witness_end(shared, &shared->mover, MAX_NUMBERS);
 	switch (random_below(random, 10)) {
 	case 0:
 	case 1:

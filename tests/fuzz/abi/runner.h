@@ -23,6 +23,7 @@
 enum {
 	MAX_WORKERS = 12,
 	MAX_DRIVES = 8,
+	MAX_NUMBERS = 1024,	/* of locks, as in the module */
 	MAX_CORPUS = 8192,
 	MAX_OPS = 40,
 	CHILDREN = 3,		/* children of a program at a time, and threads */
@@ -60,7 +61,7 @@ struct worker {
  * @failures: how many results were wrong
  * @drive_count: how many drives there are now
  * @drives: their nodes
- * @ends: how often anything happened to a drive that may have ended a hold without its
+ * @ends: by number of the lock, how often anything happened that may have ended a hold without its
  *	holder knowing
  * @witness: a file that knows that it holds the drive, see below
  * @corpus: programs that are worth to be changed: at first those of earlier runs, which are
@@ -75,8 +76,8 @@ struct shared {
 	atomic_ulong failures;
 	atomic_uint drive_count;
 	struct drive drives[MAX_DRIVES];
-	atomic_ulong ends[MAX_DRIVES];
-	atomic_ulong witness[MAX_DRIVES];
+	atomic_ulong ends[MAX_NUMBERS];
+	atomic_ulong witness[MAX_NUMBERS];
 	struct worker workers[MAX_WORKERS];
 	struct watch mover;
 	struct watch killer;
@@ -215,8 +216,8 @@ unsigned long witness_before(struct runner *runner, const struct file *file);
 void witness_held(struct runner *runner, struct file *file, unsigned long before);
 void witness_give_up(struct runner *runner, struct file *file);
 void witness_share_all(struct runner *runner);
-/* Holds of this drive, or with MAX_DRIVES of all, may end without notice until that is over. */
-void witness_end(struct shared *shared, struct watch *watch, unsigned int drive);
+/* Holds of this lock, or with MAX_NUMBERS of all, may end without notice until that is over. */
+void witness_end(struct shared *shared, struct watch *watch, unsigned int number);
 void witness_end_over(struct watch *watch);
 
 /* process_ops.c */

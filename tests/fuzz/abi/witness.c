@@ -6,7 +6,7 @@
 
 enum { SHIFT = 32 };
 
-static atomic_uint number;
+static atomic_uint last;
 
 unsigned long witness_before(struct runner *runner, const struct file *file)
 {
@@ -15,7 +15,7 @@ unsigned long witness_before(struct runner *runner, const struct file *file)
 
 static bool ends(const struct watch *watch, unsigned int drive)
 {
-	return watch->ending == 1 + drive || watch->ending == 1 + MAX_DRIVES;
+	return watch->ending == 1 + drive || watch->ending == 1 + MAX_NUMBERS;
 }
 
 /* Whether somebody is about to end holds of this drive. */
@@ -40,7 +40,7 @@ void witness_held(struct runner *runner, struct file *file, unsigned long before
 	file->token = is_ending(shared, file->drive) ||
 		      before != witness_before(runner, file) ? 0 :
 		      before | (unsigned int)(runner->worker - shared->workers) << 28 |
-		      (++number & 0xfffffff);
+		      (++last & 0xfffffff);
 	other = atomic_exchange(&shared->witness[file->drive], file->token);
 	if (other && other >> SHIFT == (shared->ends[file->drive] & 0xffffffff))
 		wrong(runner, "another client holds srlock%u, too", file->drive);
@@ -63,11 +63,11 @@ void witness_share_all(struct runner *runner)
 	}
 }
 
-void witness_end(struct shared *shared, struct watch *watch, unsigned int drive)
+void witness_end(struct shared *shared, struct watch *watch, unsigned int number)
 {
-	watch->ending = 1 + drive;
-	for (unsigned int i = 0; i < MAX_DRIVES; i++)
-		if (i == drive || drive == MAX_DRIVES)
+	watch->ending = 1 + number;
+	for (unsigned int i = 0; i < MAX_NUMBERS; i++)
+		if (i == number || number == MAX_NUMBERS)
 			shared->ends[i]++;
 }
 
