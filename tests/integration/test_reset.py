@@ -87,7 +87,8 @@ class Way:
         return self.name
 
 
-WAYS = [Way("the holder by sr", "holder", "sr")]
+WAYS = [Way("the holder by sr", "holder", "sr"), Way("the holder by sg", "holder", "sg"),
+        Way("foreign root by sg", "stranger", "sg"), Way("foreign root by sg, of the target", "stranger", "sg", RESET_TARGET)]
 
 
 def kept(hold: Hold, nodes: dict, locked) -> None:
