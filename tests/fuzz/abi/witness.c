@@ -8,11 +8,6 @@ enum { SHIFT = 32 };
 
 static atomic_uint last;
 
-unsigned long witness_before(struct runner *runner, const struct file *file)
-{
-	return runner->shared->ends[file->drive] << SHIFT;
-}
-
 static bool ends(const struct watch *watch, unsigned int drive)
 {
 	return watch->ending == 1 + drive || watch->ending == 1 + MAX_NUMBERS;
@@ -29,6 +24,19 @@ static bool is_ending(const struct shared *shared, unsigned int drive)
 	return ending;
 }
 
+static unsigned long ends_now(const struct shared *shared, const struct file *file)
+{
+	return shared->ends[file->drive] << SHIFT;
+}
+
+/* Who is about to end a hold now may end the one that is about to begin. */
+unsigned long witness_before(struct runner *runner, const struct file *file)
+{
+	unsigned long before = ends_now(runner->shared, file);
+
+	return is_ending(runner->shared, file->drive) ? ~0UL : before;
+}
+
 void witness_held(struct runner *runner, struct file *file, unsigned long before)
 {
 	struct shared *shared = runner->shared;
@@ -38,7 +46,7 @@ void witness_held(struct runner *runner, struct file *file, unsigned long before
 		return;
 	/* in this order: who ends holds says so, and counts, before it does */
 	file->token = is_ending(shared, file->drive) ||
-		      before != witness_before(runner, file) ? 0 :
+		      before != ends_now(shared, file) ? 0 :
 		      before | (unsigned int)(runner->worker - shared->workers) << 28 |
 		      (++last & 0xfffffff);
 	other = atomic_exchange(&shared->witness[file->drive], file->token);
