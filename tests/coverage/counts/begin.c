@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /* The first object of a counting srlock.ko; see counts.h. */
 #include "counts.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The last object of a counting srlock.ko; see counts.h. Its init and exit report to
  * the module that keeps the counts. Exit is counted, too, and so is an init that fails.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Included before main.c of a counting srlock.ko: end.c calls its init and exit. */
 #include "../counts/counts.h"
 
