@@ -193,6 +193,9 @@ def test(name: str) -> Callable[[Callable[[Bench], None]], Callable[[Bench], Non
 def run_all(pattern: str) -> int:
     """Run the registered tests whose name matches; TAP on standard output."""
     chosen = [each for each in TESTS if re.search(pattern, each[0])]
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:  # under nohup; commands would inherit that
+            signal.signal(number, signal.SIG_DFL)
     failed = 0
     print(f"TAP version 13\n1..{len(chosen)}", flush=True)
     for number, (name, function) in enumerate(chosen, 1):
