@@ -71,7 +71,11 @@ check-matrix:				## only: every way to a drive, gone by everybody
 # Longer ones, which check leaves out or does a little of.
 .PHONY: check-debug
 check-debug:				## on debug kernels (KASAN, lockdep, faults; KCSAN; PREEMPT_RT)
-	@tests/kernels/check debug kcsan
+	@tests/kernels/check debug kcsan rt
+
+.PHONY: coverage
+coverage:				## which lines and branches of the module the tests reach
+	@tests/coverage/run
 
 .PHONY: torture
 torture:				## kill, unplug, unload, hand over at random instants, by the thousand
