@@ -17,7 +17,7 @@ _COMPLAINT = re.compile(
     r"INFO: (task|rcu|possible|suspicious|trying|rcu_)|DEBUG_LOCKS_WARN|refcount_t: |"
     r"kernel BUG|unable to handle|unreferenced object|possible (circular|recursive) locking|"
     r"suspicious RCU usage|soft lockup|hard LOCKUP|sleeping function called|scheduling while atomic|"
-    r"double free|list_(add|del) corruption|use-after-free|out-of-bounds|Segfault with no mm|cut here|"
+    r"double free|list_(add|del) corruption|use-after-free(?! debug)|out-of-bounds|Segfault with no mm|cut here|"
     r"Call Trace")
 _RACE = re.compile(r"BUG: KCSAN: ")
 _RULE = re.compile(r"={60,}\s*$")

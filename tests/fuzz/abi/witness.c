@@ -50,8 +50,11 @@ void witness_held(struct runner *runner, struct file *file, unsigned long before
 		      before | (unsigned int)(runner->worker - shared->workers) << 28 |
 		      (++last & 0xfffffff);
 	other = atomic_exchange(&shared->witness[file->drive], file->token);
-	if (other && other >> SHIFT == (shared->ends[file->drive] & 0xffffffff))
-		wrong(runner, "another client holds srlock%u, too", file->drive);
+	/* Who was broken before it got here accuses nobody: the other one came after that. */
+	if (file->token && other && before == ends_now(shared, file) &&
+	    other >> SHIFT == before >> SHIFT)
+		wrong(runner, "another client, of process %lu, holds srlock%u, too",
+		      other >> 28 & 0xf, file->drive);
 }
 
 void witness_give_up(struct runner *runner, struct file *file)
