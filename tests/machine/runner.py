@@ -51,7 +51,7 @@ def load(path: Path) -> list[Case]:
     return [case for function in functions for case in function.cases]
 
 
-def module_payload(ko: Path, tool: Path | None, counting: bool) -> state.Payload:
+def module_payload(ko: Path, tool: Path | None, counting: bool = False) -> state.Payload:
     """The module loaded and the tool installed; a counting module after the one that keeps its counts."""
     files = [("/opt/srlock.ko", ko, 0o644)]
     commands = ["modprobe -a sr_mod sg", "insmod /opt/srlock.ko"]
