@@ -140,3 +140,19 @@ def alias(m):
     out = m.sh(f"modinfo -F alias {KO}")["stdout"].split()
     modalias = m.call(shell.read, f"{m.call(drive.device, 'virtio')}/modalias")
     assert any(line.rstrip("*") == modalias for line in out), (out, modalias)
+
+
+@test("P12 the parameter command_timeout_ms has the limits of the attribute, at load and afterwards", timeout=120)
+def parameter(m):
+    path = "/sys/module/srlock/parameters/command_timeout_ms"
+    for value in ("0", "99", "600001", "4294967295", "-1", "x", ""):
+        assert m.sh(f"echo {value} >{path}", check=False)["rc"], value
+        assert m.call(drive.read, path) == "5000", value
+    m.sh("rmmod srlock")
+    assert m.sh(f"insmod {KO} command_timeout_ms=0", check=False)["rc"]
+    assert not m.call(is_loaded)
+    for value in ("100", "600000"):
+        m.sh(f"insmod {KO} command_timeout_ms={value}")
+        attribute = m.call(drive.attributes, "virtio") + "/command_timeout_ms"
+        assert m.call(drive.read, attribute) == value
+        m.sh("rmmod srlock")
