@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import GuestError, GuestTimeout, ProcessGone, state
+from . import GuestError, GuestTimeout, ProcessGone, eventually, state
 from .guest import findings, leftovers, shell
 from .link import Process
 from .qemu import Hardware, keep_logs
@@ -115,6 +116,31 @@ class Machine:
     def unplug(self, drive: str) -> None:
         """Take the drive away: by surprise on virtio and USB; AHCI goes with its controller, by ACPI."""
         self.qmp.execute("device_del", id={"ahci": "sata", "usb": "usbhost"}.get(drive, drive))
+
+    # Sleep
+
+    @contextlib.contextmanager
+    def asleep(self, state: str) -> Iterator[None]:
+        """The machine sleeps while this is entered: `mem` is S3 (all but its memory is off), `freeze` s2idle.
+
+        Processes wait for as long as it sleeps, so only QMP is of use. S3 is woken by QEMU, s2idle by the
+        power button. Needs a machine that was restored; see Hardware.boot_arguments().
+        """
+        # With its messages the kernel tells when s2idle has been reached, which QEMU does not know.
+        self.sh("echo N >/sys/module/printk/parameters/console_suspend; echo 1 >/sys/power/pm_debug_messages")
+        said = len(self.log())
+        process = self.process()
+        going = process.begin(shell.run, f"echo {state} >/sys/power/state", 600)
+        if state == "mem":
+            self.qmp.event("SUSPEND", timeout=60)
+        else:
+            eventually(lambda: "PM: suspend-to-idle" in self.log()[said:], 60, "s2idle")
+        yield
+        self.qmp.execute("system_wakeup" if state == "mem" else "system_powerdown")
+        done = going.result(60)
+        if done["rc"] or "PM: suspend exit" not in self.log()[said:]:
+            raise AssertionError(f"it has not slept: {done}")
+        process.kill()
 
     # The kernel's log
 

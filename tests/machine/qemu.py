@@ -66,14 +66,18 @@ class Hardware:
         return [
             "-accel", accel, "-cpu", "qemu64", "-smp", str(self.cpus), "-m", str(self.memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-kernel", str(self.kernel), "-initrd", str(self.initrd),
-            "-append", f"{APPEND} {self.append}".strip(),
             "-drive", f"if=none,id=root,readonly=on,format=raw,file={self.root}",
             "-device", "virtio-blk-pci,drive=root",
             "-device", "virtio-blk-pci,drive=disk",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent",
             *self.drives(),
         ]
+
+    def boot_arguments(self) -> list[str]:
+        """What it boots. Not for a machine that is restored: at each reset, and waking from S3 is one, QEMU
+        copies a vmlinux into memory anew, over the kernel that runs there."""
+        return ["-kernel", str(self.kernel), "-initrd", str(self.initrd),
+                "-append", f"{APPEND} {self.append}".strip()]
 
 
 running: set[Qemu] = set()
@@ -112,7 +116,7 @@ class Qemu:
             "-chardev", f"file,id=serial,path={self.serial}", "-serial", "chardev:serial",
             "-D", str(self.trace.path), "-msg", "timestamp=on",
             *(word for event in trace.EVENTS for word in ("-trace", event)),
-            *(["-incoming", "defer"] if incoming else []),
+            *(["-incoming", "defer"] if incoming else hardware.boot_arguments()),
         ]
         (folder / "command").write_text("\n".join(command) + "\n")
         with open(folder / "qemu.log", "wb") as log:

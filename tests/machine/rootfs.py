@@ -29,6 +29,7 @@ MODULES = """
     virtio_scsi virtio_console ahci libahci ata_piix xhci_pci ehci_pci uhci_hcd usb_storage uas
     scsi_debug target_core_mod target_core_user target_core_file target_core_iblock
     tcm_loop uio configfs crc_t10dif crct10dif_generic crct10dif_pclmul crc32c_generic
+    button
     vfat ntfs3 fuse nls_iso8859_1 nls_utf8 nls_cp437 nls_ascii
 """.split()
 

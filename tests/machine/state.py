@@ -68,7 +68,7 @@ def booted(machine: Hardware) -> Path:
     def make(folder: Path) -> None:
         _save(machine, folder, None, lambda qemu: None)
 
-    key = cache.digest("1", _qemu_version(), *machine.arguments())
+    key = cache.digest("1", _qemu_version(), *machine.arguments(), *machine.boot_arguments())
     return cache.made("booted", key, make, "the booted machine", keep=4)
 
 
