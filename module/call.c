@@ -37,23 +37,30 @@ static bool srlock_wait_is_served(struct srlock_wait *wait)
 	return READ_ONCE(wait->waiter.client->lock->acquirer) == &wait->waiter;
 }
 
-/* In line: up to the deadline. 0: something has changed. */
+/*
+ * In line: up to the deadline. 0: something has changed.
+ *
+ * This wait and the next one are freezable. The freezer interrupts others, and a call
+ * that begins again after a system sleep begins at the end of the line.
+ */
 static int srlock_wait_in_line(struct srlock_wait *wait, u64 deadline_ns)
 {
 	u64 now = ktime_get_ns();
+	ktime_t left;
 
 	if (deadline_ns == SRLOCK_DEADLINE_NONE)
-		return wait_event_interruptible(wait->wake,
-						srlock_wait_is_done(wait) ||
-						srlock_wait_is_served(wait));
+		return wait_event_freezable(wait->wake,
+					    srlock_wait_is_done(wait) ||
+					    srlock_wait_is_served(wait));
 	if (deadline_ns <= now)
 		return -ETIME;
 
-	return wait_event_interruptible_hrtimeout(wait->wake,
-						  srlock_wait_is_done(wait) ||
-						  srlock_wait_is_served(wait),
-						  ns_to_ktime(min_t(u64, deadline_ns - now,
-								    KTIME_MAX)));
+	left = ns_to_ktime(min_t(u64, deadline_ns - now, KTIME_MAX));
+
+	return __wait_event_hrtimeout(wait->wake,
+				      srlock_wait_is_done(wait) ||
+				      srlock_wait_is_served(wait), left,
+				      (TASK_INTERRUPTIBLE | TASK_FREEZABLE));
 }
 
 /* Being served: for as long as the drive may take, whatever the deadline is. */
@@ -65,11 +72,11 @@ static int srlock_wait_served(struct srlock_wait *wait)
 
 	/* One time for the commands in flight, another one for our own. */
 	for (stage = 0; stage < 2; stage++) {
-		left = wait_event_interruptible_timeout(wait->wake,
-							srlock_wait_is_done(wait) ||
-							!srlock_wait_is_served(wait),
-							srlock_drive_timeout(drive) +
-							SRLOCK_SLACK);
+		left = wait_event_freezable_timeout(wait->wake,
+						    srlock_wait_is_done(wait) ||
+						    !srlock_wait_is_served(wait),
+						    srlock_drive_timeout(drive) +
+						    SRLOCK_SLACK);
 		if (left < 0)
 			return left;
 		if (left > 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""P11: drives that go away while they are held, sr unbound and bound again, sleep."""
+"""P11: drives that go away while they are held, sr unbound and bound again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import select
 import time
 
 import intrude
-from holding import DRIVES, Hold, attribute, door, is_free, no_udev, text
-from machine import GuestError, Skip, eventually, test
-from machine.guest import drive, scsi, shell, srlock
+from holding import DRIVES, Hold, door, is_free, no_udev, text
+from machine import GuestError, eventually, test
+from machine.guest import drive, scsi, srlock
 
 RO, NONBLOCK, RW = os.O_RDONLY, os.O_RDONLY | os.O_NONBLOCK, os.O_RDWR | os.O_NONBLOCK
 OWN = scsi.inquiry(79)
@@ -221,35 +221,3 @@ def unload_sr(m, bus):
     assert m.call(intrude.open_close, path, RO) == "ok"
     m.sh("rmmod sr_mod", timeout=60)
     m.sh("modprobe sr_mod", timeout=60)
-
-
-# Sleep
-
-def sleep_devices(state: str) -> dict:
-    """Suspend all devices, wait five seconds, resume them (Documentation/power/basic-pm-debugging.rst)."""
-    drive.write("/sys/power/pm_test", "devices")
-    return shell.run(f"echo {state} >/sys/power/state", 60)
-
-
-@test("P11 a hold outlives suspend and resume, and the tray is locked after it ({})", each=["freeze", "mem"],
-      timeout=240)
-def suspend(m, state):
-    if state not in m.call(shell.read, "/sys/power/state").split():
-        raise Skip(f"this machine cannot `{state}`")
-    no_udev(m)
-    holds = [Hold(m, bus) for bus in DRIVES]
-    mark = m.trace.mark()
-    done = m.call(sleep_devices, state, timeout=90)
-    if done["rc"]:
-        raise Skip(f"this machine does not sleep: {done['stderr'].strip()}")
-    assert "PM: suspend exit" in m.log(), "it has not slept"
-    for hold in holds:
-        bus = hold.bus
-        assert hold.info()["state"] == srlock.HELD
-        eventually(lambda: m.locked(bus), 10, f"the {bus} tray is locked")
-        eventually(lambda: door(m.trace.since(mark, bus))[-1:] == [True], 10, f"PREVENT to {bus} again")
-        assert m.call(intrude.open_close, m.call(drive.sr, bus), NONBLOCK) == "EBUSY"
-        assert m.call(intrude.on_new_file, m.call(drive.sg, bus), os.O_RDWR, "sg_io") == "refused"
-        assert hold.call(scsi.send_on, hold.fd, OWN, 79)["good"]
-        hold.release()
-        assert attribute(m, bus, "state") == "free" and not m.locked(bus)
