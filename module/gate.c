@@ -163,25 +163,28 @@ static void srlock_put_disk(struct gendisk *disk)
 	module_put(owner);
 }
 
-/* The copies are built once for every set of operations, so that none is rewritten. */
+/*
+ * The copies are built once for every set of operations, so that none is rewritten.
+ * Where one set was there may be another by now, of another sr module.
+ */
 static struct srlock_fops *srlock_build_fops(struct srlock_gate *gate,
 					     const struct gendisk *disk)
 {
-	struct srlock_fops *fops;
+	struct srlock_fops now = { .original = disk->fops, .gate = gate };
+	struct srlock_fops *fops = gate->fops;
 
 	lockdep_assert_held(&gate->mutex);
 
-	fops = gate->fops;
-	if (fops && fops->original == disk->fops)
+	srlock_gate_copy_fops(&now);
+	if (fops && fops->original == now.original &&
+	    !memcmp(&fops->ops, &now.ops, sizeof(now.ops)))
 		return fops;
 
-	fops = kzalloc(sizeof(*fops), GFP_KERNEL);
+	fops = kmalloc(sizeof(*fops), GFP_KERNEL);
 	if (!fops)
 		return NULL;
-	fops->original = disk->fops;
-	fops->gate = gate;
+	*fops = now;
 	fops->next = gate->fops;
-	srlock_gate_copy_fops(fops);
 	gate->fops = fops;
 
 	return fops;
