@@ -97,10 +97,12 @@ void srlock_gate_wait_unused(struct srlock_gate *gate)
 	while (srlock_gate_inside(gate))
 		msleep(20);
 	/*
-	 * The block layer follows the queue's operations in other places as well,
-	 * where it may be preempted between reading the pointer and using it.
+	 * Who has counted itself off may be seen to have done so before the rest of
+	 * what it did: srlock_leave() is no barrier. The block layer follows the queue's
+	 * operations in other places as well, where it may be preempted between reading
+	 * the pointer and using it.
 	 */
-	if (gate->queue_original)
+	if (gate->fops)
 		synchronize_rcu_tasks();
 }
 
