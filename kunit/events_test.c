@@ -207,6 +207,24 @@ static void behind_a_full_ring_is_not_readable(struct kunit *test)
 }
 
 /* sysfs shows the latest refusal however long ago it was. */
+static void over_is_what_ends_with_the_drive_and_was_read(struct kunit *test)
+{
+	struct srlock_events *events = events_of(test);
+	struct srlock_event event;
+	u64 next = 0;
+
+	events_change(test, "a");
+	KUNIT_EXPECT_FALSE(test, srlock_events_over(events, next));
+	KUNIT_ASSERT_TRUE(test, srlock_events_next(events, &next, &event));
+	/* Nothing to read, but there may be more to come. */
+	KUNIT_EXPECT_FALSE(test, srlock_events_over(events, next));
+
+	srlock_events_state(events, SRLOCK_EVENT_UNPLUGGED, NULL, INVALID_UID, NULL);
+	KUNIT_EXPECT_FALSE(test, srlock_events_over(events, next));
+	KUNIT_ASSERT_TRUE(test, srlock_events_next(events, &next, &event));
+	KUNIT_EXPECT_TRUE(test, srlock_events_over(events, next));
+}
+
 static void the_last_refusal_outlives_the_ring(struct kunit *test)
 {
 	struct srlock_event last;
@@ -259,6 +277,7 @@ static struct kunit_case events_cases[] = {
 	KUNIT_CASE(readers_do_not_disturb_each_other),
 	KUNIT_CASE(a_new_reader_starts_behind_what_is_not_settled),
 	KUNIT_CASE(behind_a_full_ring_is_not_readable),
+	KUNIT_CASE(over_is_what_ends_with_the_drive_and_was_read),
 	KUNIT_CASE(the_last_refusal_outlives_the_ring),
 	KUNIT_CASE(references_are_put),
 	KUNIT_CASE(no_memory_for_a_ring),

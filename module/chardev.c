@@ -408,13 +408,14 @@ static ssize_t srlock_file_read(struct file *filp, char __user *buf, size_t size
 		if (ret != -ENODATA)
 			return ret;
 		/* Of a drive that is gone there is no more to come. */
-		if (srlock_drive_is_gone(drive) && !srlock_file_readable(file))
+		if (srlock_events_over(&drive->events, READ_ONCE(file->next)))
 			return 0;
 		if (filp->f_flags & O_NONBLOCK)
 			return -EAGAIN;
 		ret = wait_event_interruptible(drive->events.wait,
 					       srlock_file_readable(file) ||
-					       srlock_drive_is_gone(drive));
+					       srlock_events_over(&drive->events,
+								  READ_ONCE(file->next)));
 		if (ret)
 			return ret;
 	}

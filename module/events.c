@@ -289,6 +289,25 @@ bool srlock_events_readable(struct srlock_events *events, u64 next)
 }
 
 /**
+ * srlock_events_over() - whether a reader has had all there will ever be
+ * @events: the drive's
+ * @next: as there
+ *
+ * Context: Process context. Takes srlock_events.lock.
+ * Return: true if the drive is gone, and the record of that was read.
+ */
+bool srlock_events_over(struct srlock_events *events, u64 next)
+{
+	bool over;
+
+	spin_lock_irq(&events->lock);
+	over = events->ended && next >= events->settled;
+	spin_unlock_irq(&events->lock);
+
+	return over;
+}
+
+/**
  * srlock_events_end() - where a new reader starts
  * @events: the drive's
  *

@@ -80,6 +80,7 @@ void srlock_events_refused(struct srlock_events *events, enum srlock_way way, u3
 bool srlock_events_next(struct srlock_events *events, u64 *next,
 			struct srlock_event *event);
 bool srlock_events_readable(struct srlock_events *events, u64 next);
+bool srlock_events_over(struct srlock_events *events, u64 next);
 u64 srlock_events_end(struct srlock_events *events);
 void srlock_events_totals(struct srlock_events *events,
 			  u64 refused[SRLOCK_WAY_COMMAND + 1]);
