@@ -388,13 +388,26 @@ void srlock_gate_copy_fops(struct srlock_fops *fops)
 	fops->ops.check_events = srlock_check_events;
 }
 
-static void srlock_note_refused_request(struct srlock_gate *gate,
-					const struct request *rq, u8 opcode)
+/* The error handler locks the door again after a reset, and waits for no answer. */
+static bool srlock_is_relock(struct request *rq)
+{
+	const struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
+
+	return blk_rq_is_passthrough(rq) && !rq->end_io_data &&
+	       cmd->cmnd[0] == ALLOW_MEDIUM_REMOVAL &&
+	       cmd->cmnd[4] == SCSI_REMOVAL_PREVENT;
+}
+
+static void srlock_note_refused_request(struct srlock_gate *gate, struct request *rq,
+					u8 opcode)
 {
 	struct srlock_drive *drive = srlock_gate_to_drive(gate);
 	unsigned long here = (unsigned long)&drive;
 	bool unknown;
 
+	/* It may not lock what the holder has unlocked; nobody has asked for it. */
+	if (srlock_is_relock(rq))
+		return;
 	/* This is no refusal of anybody, but the proof that there can be no hold. */
 	if (rq == READ_ONCE(gate->own_request)) {
 		WRITE_ONCE(gate->own_refused, true);
@@ -467,17 +480,9 @@ static noinline blk_status_t srlock_refuse_request(struct srlock_gate *gate,
 	return SRLOCK_STS_RESERVATION_CONFLICT;
 }
 
-/* The error handler locks the door again after a reset, and waits for no answer. */
-static bool srlock_is_relock(struct request *rq)
-{
-	const struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
-
-	return !rq->end_io_data && cmd->cmnd[0] == ALLOW_MEDIUM_REMOVAL &&
-	       cmd->cmnd[4] == SCSI_REMOVAL_PREVENT;
-}
-
 static bool srlock_admits(struct srlock_gate *gate, struct request *rq)
 {
+	struct srlock_door *door = &srlock_gate_to_drive(gate)->door;
 	unsigned long stack;
 
 	if (!READ_ONCE(gate->closed) || blk_mq_is_reserved_rq(rq))
@@ -490,10 +495,9 @@ static bool srlock_admits(struct srlock_gate *gate, struct request *rq)
 
 	stack = srlock_passes_find(&gate->passes, (unsigned long)rq->end_io_data);
 	if (!stack)
-		return srlock_is_relock(rq);
+		return srlock_is_relock(rq) && !READ_ONCE(door->allowed);
 
-	srlock_door_note(&srlock_gate_to_drive(gate)->door,
-			 ((struct scsi_cmnd *)blk_mq_rq_to_pdu(rq))->cmnd,
+	srlock_door_note(door, ((struct scsi_cmnd *)blk_mq_rq_to_pdu(rq))->cmnd,
 			 stack & SRLOCK_PASS_KERNEL);
 	return true;
 }
