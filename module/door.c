@@ -364,7 +364,7 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 		return -ETIMEDOUT;
 
 	door->locked_before = sdev->locked;
-	/* What was reset before is locked now; see srlock_look_for_reset(). */
+	/* What was reset before is locked now; see srlock_look_at_door(). */
 	sdev->was_reset = 0;
 	WRITE_ONCE(door->prevented, false);
 	WRITE_ONCE(door->allowed, false);
@@ -403,7 +403,11 @@ int srlock_door_end(struct srlock_drive *drive, bool keep)
 
 	WRITE_ONCE(door->wanted, false);
 	WRITE_ONCE(door->undone, false);
-	if (keep || !drive->sdev->lockable) {
+	/*
+	 * Also if sdev->lockable says that there is no lock: a single ILLEGAL REQUEST to a
+	 * command of the kernel's makes it say so.
+	 */
+	if (keep) {
 		WRITE_ONCE(door->due, false);
 		return 0;
 	}
@@ -508,6 +512,25 @@ void srlock_door_allow_eject(struct srlock_drive *drive)
 		return;
 
 	srlock_execute(drive, SRLOCK_COMMAND_ALLOW, false);
-	WRITE_ONCE(door->allowed, false);
+	/* In this order, for srlock_door_is_unlocked(). */
 	WRITE_ONCE(door->undone, true);
+	smp_store_release(&door->allowed, false);
+}
+
+/**
+ * srlock_door_is_unlocked() - whether the tray should be locked and is not
+ * @door: the drive's
+ *
+ * Not while an admitted call is about to lock it again.
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool srlock_door_is_unlocked(const struct srlock_door *door)
+{
+	/* Pairs with the release in srlock_door_allow_eject(). */
+	bool allowed = smp_load_acquire(&door->allowed);
+
+	return READ_ONCE(door->wanted) && !allowed && !READ_ONCE(door->undone) &&
+	       !READ_ONCE(door->prevented);
 }

@@ -57,5 +57,6 @@ void srlock_door_detach(struct srlock_drive *drive);
 void srlock_door_note(struct srlock_door *door, const u8 *cdb, bool by_kernel);
 void srlock_door_restore(struct srlock_drive *drive, unsigned int generation);
 void srlock_door_allow_eject(struct srlock_drive *drive);
+bool srlock_door_is_unlocked(const struct srlock_door *door);
 
 #endif /* SRLOCK_DOOR_H */

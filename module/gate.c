@@ -192,8 +192,11 @@ static struct srlock_fops *srlock_build_fops(struct srlock_gate *gate,
 	return fops;
 }
 
-/* Takes over the caller's references to the disk. */
-static int srlock_swap_fops(struct srlock_gate *gate, struct gendisk *disk)
+/*
+ * Takes over the caller's references to the disk. With @again it is for a hold that goes
+ * on; -EALREADY: that has ended meanwhile, and perhaps the next one has gated the disk.
+ */
+static int srlock_swap_fops(struct srlock_gate *gate, struct gendisk *disk, bool again)
 {
 	struct srlock_fops *fops;
 	int ret = -ENODEV;
@@ -202,6 +205,9 @@ static int srlock_swap_fops(struct srlock_gate *gate, struct gendisk *disk)
 
 	mutex_lock(&gate->mutex);
 	if (gate->dead || gate->disk != disk)
+		goto out_unlock;
+	ret = -EALREADY;
+	if (again && (!gate->closed || gate->gated_disk))
 		goto out_unlock;
 	ret = -EOPNOTSUPP;
 	if (srlock_gate_is_ours(disk->fops) || !disk->fops->open ||
@@ -321,14 +327,26 @@ static int srlock_close_disk(struct srlock_gate *gate, struct gendisk *disk, boo
 	else if (forced && srlock_is_mounted_writable(disk))
 		ret = -EBUSY;
 	else
-		ret = srlock_swap_fops(gate, disk);
+		ret = srlock_swap_fops(gate, disk, false);
 	mutex_unlock(&disk->open_mutex);
 
 	return ret;
 }
 
-/* Steps 1 to 3. */
-static int srlock_claim_and_close(struct srlock_gate *gate, bool force)
+/**
+ * srlock_gate_close_disk() - let nobody but the holder open the disk: steps 1 to 3
+ * @gate: an open one
+ * @force: although the drive is mounted read-only or open with O_EXCL
+ *
+ * May wait for as long as somebody's command takes. It does not use the SCSI device, so
+ * that a detach need not wait for it; what a detach finds done it undoes, and after that
+ * nothing is done.
+ *
+ * Context: Process context, sleeps.
+ * Return: 0; -EBUSY mounted, or open with O_EXCL; -ENODEV; -ENOMEM; -EINTR abandoned;
+ * -EOPNOTSUPP. After an error the gate is open.
+ */
+int srlock_gate_close_disk(struct srlock_gate *gate, bool force)
 {
 	struct block_device *bdev;
 	struct gendisk *disk;
@@ -379,38 +397,28 @@ static void srlock_drop_cache(struct srlock_gate *gate)
 }
 
 /**
- * srlock_gate_close() - let nobody but the holder through
- * @gate: an open one
- * @force: although the drive is mounted read-only or open with O_EXCL
+ * srlock_gate_close_queue() - let nobody but the holder through: steps 4 to 6
+ * @gate: its disk is closed
  * @deadline: time in jiffies by which foreign commands must have finished
  *
  * On success no foreign command is in flight, and none will be until
  * srlock_gate_open(). There is no holder yet; what the caller sends needs a pass.
  *
- * Context: Process context, sleeps; for how long does not depend on @deadline alone,
- * see above.
- * Return: 0; -EBUSY mounted, or open with O_EXCL; -ENODEV; -ENOMEM; -ETIMEDOUT;
- * -EINTR abandoned; -EOPNOTSUPP. After an error the gate is open.
+ * Context: Process context, sleeps.
+ * Return: 0; -ENODEV; -ETIMEDOUT; -EINTR abandoned; -EOPNOTSUPP. After an error it is for
+ * the caller to open the gate.
  */
-int srlock_gate_close(struct srlock_gate *gate, bool force, unsigned long deadline)
+int srlock_gate_close_queue(struct srlock_gate *gate, unsigned long deadline)
 {
 	int ret;
-
-	ret = srlock_claim_and_close(gate, force);
-	if (ret)
-		return ret;
 
 	ret = srlock_swap_queue_ops(gate);
 	if (!ret)
 		ret = srlock_gate_fence(gate, deadline);
-	if (ret) {
-		srlock_gate_open(gate);
-		return ret;
-	}
-	if (!gate->forced)
+	if (!ret && !gate->forced)
 		srlock_drop_cache(gate);
 
-	return 0;
+	return ret;
 }
 
 static bool srlock_is_claimed(struct block_device *bdev)
@@ -575,9 +583,11 @@ static void srlock_gate_new_disk(struct srlock_gate *gate)
 		return;
 
 	mutex_lock(&disk->open_mutex);
-	ret = srlock_swap_fops(gate, disk);
+	ret = srlock_swap_fops(gate, disk, true);
 	mutex_unlock(&disk->open_mutex);
-	if (ret) {
+	if (ret == -EALREADY) {
+		srlock_put_disk(disk);
+	} else if (ret) {
 		/*
 		 * The queue is gated, and stays closed to all that the page cache sends;
 		 * what is lost is the holder's own access.

@@ -86,7 +86,8 @@ int srlock_gate_init(struct srlock_gate *gate, struct request_queue *queue);
 void srlock_gate_wait_unused(struct srlock_gate *gate);
 void srlock_gate_destroy(struct srlock_gate *gate);
 
-int srlock_gate_close(struct srlock_gate *gate, bool force, unsigned long deadline);
+int srlock_gate_close_disk(struct srlock_gate *gate, bool force);
+int srlock_gate_close_queue(struct srlock_gate *gate, unsigned long deadline);
 bool srlock_gate_is_claimed(struct srlock_gate *gate);
 void srlock_gate_renew(struct srlock_gate *gate);
 void srlock_gate_open(struct srlock_gate *gate);

@@ -183,38 +183,36 @@ void srlock_drive_put_device(struct srlock_drive *drive)
 	scsi_device_put(drive->sdev);
 }
 
-static int srlock_close_and_lock(struct srlock_drive *drive)
+static int srlock_close_and_lock(struct srlock_drive *drive, unsigned long deadline)
 {
-	u32 flags = drive->lock.acquire_flags;
+	bool prevent = !(drive->lock.acquire_flags & SRLOCK_ACQUIRE_NO_PREVENT);
 	int ret;
 
-	ret = srlock_gate_close(&drive->gate, flags & SRLOCK_ACQUIRE_FORCE,
-				jiffies + srlock_drive_timeout(drive));
+	ret = srlock_gate_close_queue(&drive->gate, deadline);
 	if (ret)
 		return ret;
 
 	WRITE_ONCE(drive->fenced, true);
-	ret = srlock_door_begin(drive, !(flags & SRLOCK_ACQUIRE_NO_PREVENT));
-	if (ret) {
-		srlock_gate_open(&drive->gate);
-		if (ret == -EOPNOTSUPP)
-			dev_err_once(&drive->dev,
-				     "this kernel cannot be gated, drives cannot be held\n");
-	}
+	ret = srlock_door_begin(drive, prevent);
+	if (ret == -EOPNOTSUPP)
+		dev_err_once(&drive->dev,
+			     "this kernel cannot be gated, drives cannot be held\n");
 
 	return ret;
 }
 
-static int srlock_take(struct srlock_drive *drive)
+/* With the disk closed, and open again if the rest fails. */
+static int srlock_take(struct srlock_drive *drive, unsigned long deadline)
 {
 	int ret;
 
 	ret = srlock_get_device(drive);
-	if (ret)
-		return ret;
-	ret = srlock_close_and_lock(drive);
-	if (ret)
+	if (!ret)
+		ret = srlock_close_and_lock(drive, deadline);
+	if (ret) {
+		srlock_gate_open(&drive->gate);
 		srlock_drive_put_device(drive);
+	}
 
 	return ret;
 }
@@ -222,10 +220,14 @@ static int srlock_take(struct srlock_drive *drive)
 static void srlock_acquire_work(struct work_struct *work)
 {
 	struct srlock_drive *drive = container_of(work, struct srlock_drive, acquire_work);
-	int ret = -ENODEV;
+	unsigned long deadline = jiffies + srlock_drive_timeout(drive);
+	int ret;
 
-	if (srlock_drive_use(drive)) {
-		ret = srlock_take(drive);
+	/* Not as a user: a detach need not wait for what this waits for. */
+	ret = srlock_gate_close_disk(&drive->gate,
+				     drive->lock.acquire_flags & SRLOCK_ACQUIRE_FORCE);
+	if (!ret && srlock_drive_use(drive)) {
+		ret = srlock_take(drive, deadline);
 		srlock_lock_acquired(&drive->lock, ret);
 		/* A detach may have come too early to find what was just taken. */
 		if (srlock_drive_is_gone(drive)) {
@@ -234,7 +236,8 @@ static void srlock_acquire_work(struct work_struct *work)
 		}
 		srlock_drive_unuse(drive);
 	} else {
-		srlock_lock_acquired(&drive->lock, ret);
+		/* A detach has opened the gate again. */
+		srlock_lock_acquired(&drive->lock, ret ?: -ENODEV);
 	}
 	put_device(&drive->dev);
 }
@@ -326,13 +329,14 @@ void srlock_drive_lock_door(struct srlock_drive *drive)
 
 /*
  * After a reset by the error handler the door is locked again, but SG_SCSI_RESET goes
- * past that. Nobody tells of it, and what it leaves is this mark.
+ * past that. Nobody tells of it, and what it leaves is this mark. And a drive that was
+ * not ready for a PREVENT, as after a load, gets another one.
  */
-static void srlock_look_for_reset(struct srlock_drive *drive)
+static void srlock_look_at_door(struct srlock_drive *drive)
 {
 	struct scsi_device *sdev = drive->sdev;
 
-	if (!sdev->was_reset)
+	if (!sdev->was_reset && !srlock_door_is_unlocked(&drive->door))
 		return;
 
 	sdev->was_reset = 0;
@@ -350,7 +354,7 @@ static void srlock_watch_work(struct work_struct *work)
 	spin_unlock(&drive->lock.spin);
 
 	if (held && srlock_drive_use(drive)) {
-		srlock_look_for_reset(drive);
+		srlock_look_at_door(drive);
 		srlock_queue_delayed(drive, &drive->watch_work,
 				     msecs_to_jiffies(SRLOCK_WATCH_MS));
 		srlock_drive_unuse(drive);

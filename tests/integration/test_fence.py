@@ -412,6 +412,23 @@ def jam_break(m, bus):
     is_free(m, bus)
 
 
+@test("P11 a drive that is deleted behind stuck openers holds up no other drive ({})", each=SHALLOW_AND_DEEP,
+      timeout=120)
+def jam_delete(m, bus):
+    no_udev(m)
+    Jam(m, bus)
+    assert Acquirer(m, bus).begin().result(20)["errno"] == errno.ETIMEDOUT
+    folder = m.call(drive.device, bus)
+    node = m.call(drive.srlock, bus)
+    deleting = m.process().begin(drive.write, f"{folder}/delete", "1")
+    eventually(lambda: not m.call(os.path.exists, node), SOON, "the lock is gone")
+    assert not deleting.done()
+    # Whoever comes needs what the removal of the lock has held.
+    m.sh("modprobe scsi_debug ptype=5 && ls /sys/bus/pseudo/devices/adapter0/host*/target*/*/srlock")
+    m.stall(bus, 0)
+    deleting.result(30)
+
+
 # RELEASE, close and BREAK with a command of the holder in flight
 
 def stuck_child(m, bus: str):
