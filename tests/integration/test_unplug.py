@@ -106,7 +106,6 @@ def in_flight(m, bus):
     eventually(lambda: [c for c in m.trace.since(mark, bus) if c.opcode == 0x28], 10)
     m.unplug(bus)
     assert pending.result(60) != "ok"
-    m.stall(bus, 0) if m.call(drive.present, bus) else None
     told(hold)
 
 

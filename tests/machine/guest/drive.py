@@ -13,13 +13,20 @@ from .limits import patient
 _PLACES = {"ahci": "/ata", "usb": "/usb", "virtio": "/virtio"}
 
 
+def _is_optical(folder: str) -> bool:
+    try:
+        return read(folder + "/type") in ("4", "5")
+    except OSError:    # it is going away just now: ENOENT, or ENODEV from the read
+        return False
+
+
 def device(drive: str) -> str:
     """The SCSI device's folder in sysfs."""
     if drive.startswith("/"):
         return os.path.realpath(drive)
     for path in sorted(glob.glob("/sys/bus/scsi/devices/*:*:*:*")):
         real = os.path.realpath(path)
-        if _PLACES[drive] in real and read(real + "/type") in ("4", "5"):
+        if _PLACES[drive] in real and _is_optical(real):
             return real
     raise FileNotFoundError(f"no {drive} drive")
 
