@@ -16,7 +16,7 @@ import intrude
 import witness
 from clients import calm
 from holding import DRIVES, Hold, attribute, no_udev
-from machine import Skip, eventually, test
+from machine import eventually, test
 from machine.guest import drive, shell, srlock
 from recorder import Recorder
 
@@ -267,27 +267,15 @@ def pulled(m, bus):
 
 # Sleep
 
-# As far as a sleep goes here: waking from S3 is a reset of QEMU's machine that this one does not survive, and for
-# s2idle it has no source that could wake it. Up to there, and back after five seconds (basic-pm-debugging.rst).
-LEVELS = {"mem": "core", "freeze": "platform"}
-
-
-def sleep(state: str) -> dict:
-    drive.write("/sys/power/pm_test", LEVELS[state])
-    return shell.run(f"echo {state} >/sys/power/state", 100)
-
-
-@test("torture: held through {} and woken", each=["mem", "freeze"], timeout=1800)
+@test("torture: held through {} and woken", each=["mem", "freeze"], timeout=3600)
 def asleep(m, state):
-    if state not in m.call(shell.read, "/sys/power/state").split():
-        raise Skip(f"this machine cannot `{state}`")
     no_udev(m)
+    rng = chance()
     wanted = scaled(20)
     for _ in range(wanted):
         holds = [Hold(m, bus) for bus in DRIVES]
-        sleeper = m.process().begin(sleep, state)
-        done = sleeper.result(120)
-        assert done["rc"] == 0, done
+        with m.asleep(state):
+            time.sleep(rng.uniform(0, 1))
         for hold in holds:
             assert hold.info()["state"] == srlock.HELD
             eventually(lambda: m.locked(hold.bus), 30, f"the {hold.bus} tray is locked again")
@@ -295,4 +283,49 @@ def asleep(m, state):
             hold.release()
             assert attribute(m, hold.bus, "state") == "free" and not m.locked(hold.bus)
             hold.process.kill()
+    count(sleeps=wanted)
+
+
+class Players:
+    """Two who take a drive by turns, and a stranger with sg."""
+
+    def __init__(self, m, bus: str, number: int) -> None:
+        self.bus, self.note = bus, f"/tmp/stage-{bus}-{number}"
+        self.processes = [m.process() for _ in range(3)]
+        self.pending = [process.begin(play, bus, way, path) for process, way, path in
+                        zip(self.processes, ("data", "commands"), (self.note, f"/tmp/other-{bus}"))]
+        self.pending.append(self.processes[2].begin(intrude.hammer, bus, "sg", 600))
+
+    def stop(self) -> None:
+        """Kill them in the middle of it; each must be at it still."""
+        for pending, process in zip(self.pending, self.processes):
+            assert not pending.done(), pending.result()
+            process.kill()
+
+
+@test("torture: {} begun at random instants of holders, and woken", each=["mem", "freeze"], timeout=3600)
+def asleep_under_load(m, state):
+    witness.load(m)
+    no_udev(m)
+    rng = chance()
+    hits = []
+    wanted = scaled(20)
+    for number in range(wanted):
+        all_players = [Players(m, bus, number) for bus in DRIVES]
+        for players in all_players:
+            eventually(lambda: m.call(os.path.exists, players.note), 30, f"they play with {players.bus}")
+        time.sleep(rng.uniform(0.05, 0.6))
+        hits += [m.call(stage_of, players.note) for players in all_players]
+        with m.asleep(state):
+            time.sleep(rng.uniform(0, 1))
+        time.sleep(rng.uniform(0, 2))
+        for players in all_players:
+            players.stop()
+        for bus in DRIVES:
+            eventually(lambda: attribute(m, bus, "state") == "free", 30, f"the {bus} drive is free")
+            eventually(lambda: not m.locked(bus), 30, f"the {bus} tray is unlocked")
+            assert witness.in_place(m, m.call(drive.address, bus)), bus
+            Hold(m, bus).process.kill()
+        nobody_left(m)
+    spread(f"{state} at", hits)
     count(sleeps=wanted)
