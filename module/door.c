@@ -512,8 +512,8 @@ void srlock_door_allow_eject(struct srlock_drive *drive)
 		return;
 
 	srlock_execute(drive, SRLOCK_COMMAND_ALLOW, false);
-	/* In this order, for srlock_door_is_unlocked(). */
 	WRITE_ONCE(door->undone, true);
+	/* After that; pairs with the acquire in srlock_door_is_unlocked(). */
 	smp_store_release(&door->allowed, false);
 }
 
