@@ -257,7 +257,7 @@ static void srlock_restore_fops(struct srlock_gate *gate)
 	}
 
 	gate->gated_disk = NULL;
-	/* Not with anything of ours: for the block layer's plain reads. */
+	/* Who opens the disk by these is not counted; its reads must find @uncounted set. */
 	smp_store_release(&disk->fops, gate->fops->original);
 	srlock_put_disk(disk);
 }
@@ -301,7 +301,7 @@ static void srlock_restore_queue_ops(struct srlock_gate *gate)
 	}
 
 	gate->queue_gated = false;
-	/* As above. */
+	/* Not with anything of ours: for the block layer's plain reads. */
 	smp_store_release(&q->mq_ops, gate->queue_original);
 }
 
@@ -421,12 +421,22 @@ int srlock_gate_close_queue(struct srlock_gate *gate, unsigned long deadline)
 	return ret;
 }
 
-static bool srlock_is_claimed(struct block_device *bdev)
+/* If it is not sure, a claim that just ends may look as if there was none. */
+static bool srlock_is_claimed(struct gendisk *disk, bool *sure)
 {
+	struct block_device *bdev = disk->part0;
+
+	*sure = true;
 	if (READ_ONCE(bdev->bd_claiming))
 		return true;
-	/* A claim that ends between the two looks turns into a holder, not vice versa. */
-	smp_rmb();
+	/*
+	 * A claim that ends between the two looks turns into a holder, not vice versa.
+	 * The kernel writes the two in no order that others could rely on, but under
+	 * open_mutex: who has found it free sees both.
+	 */
+	*sure = mutex_trylock(&disk->open_mutex);
+	if (*sure)
+		mutex_unlock(&disk->open_mutex);
 
 	return READ_ONCE(bdev->bd_holder);
 }
@@ -438,7 +448,8 @@ static bool srlock_is_claimed(struct block_device *bdev)
  * No claim is taken for that, as it could mean to wait for an opener that waits for
  * the drive. None is needed: who starts to claim after the look at bd_claiming gets
  * to the gate after that, and is refused there. Who is just leaving, as the files of
- * a process that was killed are closed one by one, is given a moment.
+ * a process that was killed are closed one by one, is given a moment, and so is who is
+ * just opening. Who hangs in an open without a claim does not count.
  *
  * Context: Process context, sleeps.
  * Return: true if so.
@@ -446,19 +457,17 @@ static bool srlock_is_claimed(struct block_device *bdev)
 bool srlock_gate_is_claimed(struct srlock_gate *gate)
 {
 	unsigned long give_up = jiffies + SRLOCK_CLAIM_WAIT;
-	struct block_device *bdev;
 	struct gendisk *disk;
-	bool claimed;
+	bool claimed, sure;
 
 	disk = srlock_get_gated_disk(gate);
 	if (!disk)
 		return false;
 
-	bdev = disk->part0;
 	do {
-		claimed = srlock_is_claimed(bdev);
+		claimed = srlock_is_claimed(disk, &sure);
 		/* A mount stays, and so does what was there before a forced hold. */
-		if (!claimed || gate->forced || srlock_mounted(bdev))
+		if (claimed ? gate->forced || srlock_mounted(disk->part0) : sure)
 			break;
 		usleep_range(500, 1000);
 	} while (time_before(jiffies, give_up));
