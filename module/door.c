@@ -145,6 +145,23 @@ static int srlock_execute_once(struct srlock_drive *drive, enum srlock_command_k
 	return ret;
 }
 
+/* Whether a command that ended so is to be sent again. */
+static bool srlock_send_again(enum srlock_command_kind kind, unsigned int attempt, int result)
+{
+	switch (result) {
+	case -EAGAIN:
+		return true;
+	case -ENOMEDIUM:
+		/* Empty may be what it was before the disc that it just got. */
+		return !attempt;
+	case -ETIMEDOUT:
+		/* The error handler may have put the drive right, and locked its door again. */
+		return !attempt && kind == SRLOCK_COMMAND_ALLOW;
+	default:
+		return false;
+	}
+}
+
 /* The caller has a pass, or needs none. */
 static int srlock_execute(struct srlock_drive *drive, enum srlock_command_kind kind,
 			  bool pm)
@@ -154,8 +171,7 @@ static int srlock_execute(struct srlock_drive *drive, enum srlock_command_kind k
 
 	for (attempt = 0; attempt < SRLOCK_ATTENTIONS_MAX; attempt++) {
 		ret = srlock_execute_once(drive, kind, pm);
-		/* Empty may be what it was before the disc that it just got. */
-		if (ret != -EAGAIN && !(ret == -ENOMEDIUM && !attempt))
+		if (!srlock_send_again(kind, attempt, ret))
 			break;
 	}
 	if (ret == -EAGAIN)
@@ -207,7 +223,8 @@ static int srlock_prevent(struct srlock_drive *drive, unsigned int generation)
 	int ret;
 
 	ret = srlock_execute(drive, SRLOCK_COMMAND_PREVENT, false);
-	if (ret) {
+	/* One that was never answered may have been carried out. */
+	if (ret && ret != -ETIMEDOUT) {
 		WRITE_ONCE(door->prevented, false);
 		return ret;
 	}
@@ -217,9 +234,9 @@ static int srlock_prevent(struct srlock_drive *drive, unsigned int generation)
 		srlock_take_back(drive);
 		return -EINTR;
 	}
-	WRITE_ONCE(door->prevented, true);
+	WRITE_ONCE(door->prevented, !ret);
 
-	return 0;
+	return ret;
 }
 
 /**
@@ -258,9 +275,25 @@ static void srlock_command_free(struct kref *ref)
 static bool srlock_command_left_locked(const struct srlock_command *command)
 {
 	if (command->kind == SRLOCK_COMMAND_PREVENT)
-		return !command->result;
+		return !command->result || command->result == -ETIMEDOUT;
 	/* At a detach there is nobody to try it again. */
 	return command->kind == SRLOCK_COMMAND_ALLOW && command->result && !command->pm;
+}
+
+static int srlock_command_send(const struct srlock_command *command)
+{
+	struct srlock_drive *drive = command->drive;
+	int ret;
+
+	if (command->kind != SRLOCK_COMMAND_PREVENT)
+		return srlock_execute(drive, command->kind, command->pm);
+
+	ret = srlock_prevent(drive, command->generation);
+	/* There will be no hold that ends in an ALLOW. */
+	if (ret == -ETIMEDOUT)
+		srlock_execute(drive, SRLOCK_COMMAND_ALLOW, false);
+
+	return ret;
 }
 
 static void srlock_command_work(struct work_struct *work)
@@ -272,11 +305,7 @@ static void srlock_command_work(struct work_struct *work)
 
 	command->result = -EINTR;
 	if (srlock_pass_take(passes, &pass, command->generation, SRLOCK_PASS_KERNEL)) {
-		if (command->kind == SRLOCK_COMMAND_PREVENT)
-			command->result = srlock_prevent(drive, command->generation);
-		else
-			command->result = srlock_execute(drive, command->kind,
-							 command->pm);
+		command->result = srlock_command_send(command);
 		srlock_pass_drop(passes, &pass);
 	}
 	if (xchg(&command->over, true)) {

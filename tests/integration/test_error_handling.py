@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """P5, P6, P11: a drive that does not answer, by the recorder (tests/recorder).
 
-A matrix: a command hangs (where), something happens meanwhile (event), and then the drive answers late, or SCSI's
-error handler aborts the command, or even its abort gets no answer for a while (end). In each case every call
+A matrix: a command hangs (where), something happens meanwhile (event), and then the drive answers late. What SCSI's
+error handler makes of a command that is never answered is in test_recovery.py. In each case every call
 comes back in bounded time with its documented errno, whoever held the drive holds it as long as it should, nobody
 else gets in, and in the end drive and tray are free and work. Times are bounded by SOON, which is far from what
 a call would take that waits for the drive.
@@ -17,170 +17,12 @@ import signal
 import time
 
 import intrude
-from holding import no_udev
+from hanging import (ALLOW, NONBLOCK, PREVENT, SHORT, SMALL, SOON, Scene, acquire_errno, bind, break_errno, delete, dies,
+                     release_errno, scene, send_inquiry, unbind)
 from machine import eventually, test
-from machine.guest import attempt, drive, scsi, srlock
-from recorder import Recorder
+from machine.guest import attempt, srlock
 
-SMALL = 500             # command_timeout_ms
-SOON = 30.0             # "in bounded time", on a slow machine that others use too
-RO, NONBLOCK = os.O_RDONLY | os.O_NONBLOCK, os.O_RDWR | os.O_NONBLOCK
-PREVENT, ALLOW, SHORT = "1e......01", "1e......00", "12......60"
-TIMEOUT = {"answered late": 600000, "aborted": 1500, "deaf to the abort": 1500}   # of a command by SG_IO
-EH_TIME = 60            # of the module's own commands, which have ten seconds, and then are aborted
-
-
-# In the machine
-
-def call_errno(function, *args) -> int:
-    """The errno of a call, 0 if it worked."""
-    try:
-        function(*args)
-    except OSError as error:
-        return error.errno
-    return 0
-
-
-def acquire_errno(fd: int, flags: int = 0, wait: float | None = 0) -> int:
-    return call_errno(srlock.acquire, fd, "actor", flags, wait)
-
-
-def release_errno(fd: int) -> int:
-    return call_errno(srlock.release, fd)
-
-
-def break_errno(fd: int) -> int:
-    return call_errno(srlock.break_, fd)
-
-
-def acquire_and_try(fd: int, sg: str) -> list:
-    """ACQUIRE, and what becomes of a command by sg, which the holder may not use either."""
-    return [acquire_errno(fd), srlock.info(fd)["count"], intrude.on_new_file(sg, os.O_RDWR, "sg_io")]
-
-
-def release_and_try(fd: int, sg: str) -> list:
-    return [release_errno(fd), srlock.info(fd)["count"], intrude.on_new_file(sg, os.O_RDWR, "sg_io")]
-
-
-def send_inquiry(fd: int, length: int, timeout: int) -> dict:
-    return scsi.send_on(fd, scsi.inquiry(length), length, timeout=timeout)
-
-
-def interruptible() -> None:
-    """Let SIGUSR1 interrupt this process's system calls."""
-    signal.signal(signal.SIGUSR1, lambda *_: None)
-
-
-def delete(bus: str) -> None:
-    drive.write(f"{drive.device(bus)}/delete", "1")
-
-
-def unbind(address: str) -> None:
-    drive.write("/sys/bus/scsi/drivers/sr/unbind", address)
-
-
-def bind(address: str) -> None:
-    drive.write("/sys/bus/scsi/drivers/sr/bind", address)
-
-
-# Here
-
-class Scene:
-    """A recorder, with what is to be done to it and seen of it."""
-
-    def __init__(self, m, recorder: Recorder, end: str) -> None:
-        self.m, self.recorder, self.end_ = m, recorder, end
-        self.bus = recorder.device
-        self.watch = m.process()
-        self.path = self.watch.call(drive.srlock, self.bus)
-        self.attributes = self.watch.call(drive.attributes, self.bus)
-        self.processes: list = []
-        self.aborts_before = 0
-        self.set_timeout(SMALL)
-
-    def process(self):
-        self.processes.append(self.m.process())
-        return self.processes[-1]
-
-    def client(self):
-        """A process with the lock file open."""
-        process = self.process()
-        process.call(interruptible)
-        return process, process.call(srlock.open_lock, self.path)
-
-    def info(self) -> dict:
-        return self.watch.call(srlock.info, self.path)
-
-    def set_timeout(self, milliseconds: int) -> None:
-        self.watch.call(drive.write, f"{self.attributes}/command_timeout_ms", str(milliseconds))
-
-    def hang(self, pattern: str) -> None:
-        """The next command like this gets no answer."""
-        action = "deaf" if self.end_ == "deaf to the abort" else "hang"
-        self.recorder.fault(f"{pattern} {action}")
-
-    def await_hang(self) -> None:
-        self.recorder.await_held(SOON)
-
-    def refused(self) -> None:
-        """A foreigner is refused at once, also while the drive does not answer."""
-        word = self.watch.begin(intrude.open_close, self.recorder.sr, RO).result(SOON)
-        assert word == "EBUSY", word
-
-    def end(self) -> None:
-        """The end of the hanging: an answer, or what the error handler makes of it."""
-        if self.end_ == "answered late":
-            self.recorder.release()
-        elif self.end_ == "deaf to the abort":
-            eventually(lambda: self.aborts() > self.aborts_before, EH_TIME, "an abort")
-            self.recorder.release()
-        self.recorder.await_idle(EH_TIME)
-
-    def aborts(self) -> int:
-        """How many commands the kernel has tried to abort so far."""
-        text = self.watch.call(drive.read, self.recorder.log)
-        return sum("abort of" in line for line in text.splitlines())
-
-    def begin(self) -> None:
-        self.aborts_before = self.aborts()
-
-    def free(self) -> None:
-        """All processes of the scene are dead; drive and tray are free, can be held, and be used."""
-        for process in self.processes:
-            if process.alive():
-                process.kill(wait=False)
-        for process in self.processes:
-            process.wait(SOON)
-        self.processes.clear()
-        eventually(lambda: self.info()["state"] == srlock.FREE, SOON, "the drive is free")
-        eventually(lambda: not self.recorder.prevented(), SOON, "the tray is unlocked")
-        assert self.recorder.status()["faults"] == "0", "the command did not come"
-        self.set_timeout(60000)
-        process, fd = self.client()
-        mark = self.recorder.mark()
-        assert process.begin(acquire_and_try, fd, self.recorder.sg).result(SOON) == [0, 1, "refused"]
-        assert self.recorder.prevented()
-        assert not [c for c in self.recorder.since(mark) if intrude.is_foreign(c.cdb)]
-        assert process.begin(release_and_try, fd, self.recorder.sg).result(SOON) == [0, 0, "ok"]
-        assert not self.recorder.prevented()
-        process.kill()
-        self.processes.clear()
-        self.set_timeout(SMALL)
-
-
-@contextlib.contextmanager
-def scene(m, end: str):
-    """A recorder that nobody but the test uses."""
-    with Recorder(m, medium="dvd+r") as recorder:
-        no_udev(m)
-        m.call(intrude.poll_every, recorder.device, 0)
-        m.sh("echo 300 >/proc/sys/kernel/hung_task_timeout_secs")   # who waits for a drive that hangs, hangs
-        yield Scene(m, recorder, end)
-
-
-def dies(process) -> None:
-    """A process that is killed dies, whatever it waits for."""
-    process.kill(timeout=SOON)
+FOREVER = 600000        # ms; time-out of a command by SG_IO
 
 
 # Events: what happens while a command hangs. Each gets the scene and what is under way (an acquirer, or a holder).
@@ -204,7 +46,7 @@ def unbound(s: Scene, u: Under):
     address = s.recorder.address
     pending = s.m.process().begin(unbind, address)
     yield
-    pending.result(EH_TIME)
+    pending.result(SOON)
     if u.child:
         u.child.call(os.close, u.sr)
     s.m.call(bind, address, timeout=SOON)
@@ -256,7 +98,7 @@ def acquiring_late_waiter(s, u):
     waiting = other.begin(acquire_errno, fd, 0, None)
     eventually(lambda: s.info()["state"] == srlock.ACQUIRING, SOON)
     s.end()
-    assert waiting.result(EH_TIME) == 0
+    assert waiting.result(SOON) == 0
     for _ in range(5):      # what the late answer sets going must not unlock the tray
         assert s.recorder.prevented() and s.info()["state"] == srlock.HELD
         time.sleep(0.1)
@@ -279,7 +121,7 @@ def acquiring_delete(s, u):
     deleting = s.m.process().begin(delete, s.bus)
     assert u.call.result(SOON) in (errno.ENODEV, errno.ETIMEDOUT)
     s.end()
-    deleting.result(EH_TIME)
+    deleting.result(SOON)
 
 
 # While a hold is ended: it is over whatever the drive does
@@ -339,7 +181,7 @@ def releasing_waiter(s, u):
     s.set_timeout(60000)      # for the next one; the release has begun
     assert call.result(SOON) == errno.ETIMEDOUT
     s.end()
-    assert waiting.result(EH_TIME) == 0
+    assert waiting.result(SOON) == 0
     for _ in range(5):
         assert s.recorder.prevented() and s.info()["state"] == srlock.HELD
         time.sleep(0.1)
@@ -368,15 +210,15 @@ def releasing_delete(s, u):
     deleting = s.m.process().begin(delete, s.bus)
     assert call.result(SOON) in (errno.ENODEV, errno.ETIMEDOUT)
     s.end()
-    deleting.result(EH_TIME)
+    deleting.result(SOON)
 
 
 # While a command of the holder hangs
 
 def answer(s: Scene, u: Under) -> None:
     """What its sender gets in the end."""
-    result = u.command.result(EH_TIME)
-    assert (result["host"] == 0) == (s.end_ == "answered late"), result
+    result = u.command.result(SOON)
+    assert result["host"] == 0, result
 
 
 def held_nothing(s, u):
@@ -389,7 +231,7 @@ def held_nothing(s, u):
     assert s.info()["state"] == srlock.HELD and s.info()["count"] == 1
     s.end()
     answer(s, u)
-    assert stranger.result(EH_TIME) == "refused"
+    assert stranger.result(SOON) == "refused"
     assert s.info()["state"] == srlock.HELD and s.info()["count"] == 1
     eventually(s.recorder.prevented, SOON, "the tray is locked")
     assert not [c for c in s.recorder.since(mark) if intrude.is_foreign(c.cdb)]
@@ -445,7 +287,7 @@ def held_waiter(s, u):
     eventually(lambda: s.info()["state"] == srlock.ACQUIRING, SOON)
     assert not waiting.done()
     s.end()
-    assert waiting.result(EH_TIME) == 0
+    assert waiting.result(SOON) == 0
     answer(s, u)
     for _ in range(5):
         assert s.recorder.prevented() and s.info()["state"] == srlock.HELD
@@ -481,7 +323,7 @@ def held_delete(s, u):
     assert u.process.begin(release_errno, u.fd).result(SOON) == errno.ENODEV
     s.end()
     answer(s, u)
-    deleting.result(EH_TIME)
+    deleting.result(SOON)
 
 
 def events(kind: str) -> list:
@@ -502,7 +344,6 @@ def play(s: Scene, kind: str, begin) -> None:
     """Let each event happen."""
     for event in events(kind):
         try:
-            s.begin()
             event(s, begin(s))
             finish(s, event)
         except Exception as error:
@@ -542,7 +383,7 @@ def begin_command(function, pattern: str, *args):
         child.call(os.close, u.fd)
         u.child, u.sr = child, child.call(attempt.open_, s.recorder.sr, NONBLOCK)
         s.hang(pattern)
-        u.command = child.begin(function, u.sr, *args, TIMEOUT[s.end_])
+        u.command = child.begin(function, u.sr, *args, FOREVER)
         s.await_hang()
         return u
     return begin
@@ -550,17 +391,17 @@ def begin_command(function, pattern: str, *args):
 
 @test("P5 ACQUIRE while its PREVENT hangs and is answered late", timeout=900)
 def own_command(m):
-    with scene(m, "answered late") as s:
+    with scene(m) as s:
         play(s, "acquiring", begin_own(PREVENT, 0))
 
 
 @test("P5 the end of a hold while its ALLOW hangs and is answered late", timeout=900)
 def end_of_hold(m):
-    with scene(m, "answered late") as s:
+    with scene(m) as s:
         play(s, "releasing", begin_hold_with_hanging_end)
 
 
 @test("P5 a hold while a short command of the holder hangs and is answered late", timeout=900)
 def short_command(m):
-    with scene(m, "answered late") as s:
+    with scene(m) as s:
         play(s, "held", begin_command(send_inquiry, SHORT, 96))
