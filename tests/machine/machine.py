@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import GuestError, GuestTimeout, ProcessGone, eventually, state
+from . import GuestError, GuestTimeout, ProcessGone, Skip, eventually, state
 from .guest import findings, leftovers, shell
 from .link import Process
 from .qemu import Hardware, keep_logs
@@ -126,6 +126,8 @@ class Machine:
         Processes wait for as long as it sleeps, so only QMP is of use. S3 is woken by QEMU, s2idle by the
         power button. Needs a machine that was restored; see Hardware.boot_arguments().
         """
+        if state not in self.call(shell.read, "/sys/power/state").split():
+            raise Skip(f"this kernel cannot `{state}`")
         # With its messages the kernel tells when s2idle has been reached, which QEMU does not know.
         self.sh("echo N >/sys/module/printk/parameters/console_suspend; echo 1 >/sys/power/pm_debug_messages")
         said = len(self.log())
