@@ -191,6 +191,7 @@ extern const struct srlock_lock_ops srlock_drive_lock_ops;
 void srlock_drive_works_init(struct srlock_drive *drive);
 void srlock_drive_put_device(struct srlock_drive *drive);
 void srlock_drive_lock_door(struct srlock_drive *drive);
+int srlock_send_change(struct kobject *kobj, char *envp[]);
 
 /* call.c: the calls that may wait */
 int srlock_call_acquire(struct srlock_client *client, struct srlock_acquire *args);

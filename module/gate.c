@@ -513,7 +513,7 @@ int srlock_gate_announce(struct srlock_gate *gate)
 		return -ENODEV;
 
 	envp[0] = "DISK_MEDIA_CHANGE=1";
-	ret = kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
+	ret = srlock_send_change(&disk_to_dev(disk)->kobj, envp);
 	srlock_put_disk(disk);
 
 	return ret;

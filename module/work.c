@@ -370,6 +370,22 @@ static void srlock_wake_work(struct work_struct *work)
 	put_device(&drive->dev);
 }
 
+/**
+ * srlock_send_change() - tell udev of a change
+ * @kobj: what has changed; it has a name, and so have all above it
+ * @envp: what is said of it, with a NULL at the end
+ *
+ * Context: Process context, sleeps.
+ * Return: 0, or a negative errno: -ENOMEM if it may be tried again.
+ */
+int srlock_send_change(struct kobject *kobj, char *envp[])
+{
+	int ret = kobject_uevent_env(kobj, KOBJ_CHANGE, envp);
+
+	/* That is what it says when it has no memory for the path of what has a name. */
+	return ret == -ENOENT ? -ENOMEM : ret;
+}
+
 static int srlock_send_uevent(struct srlock_drive *drive, bool held)
 {
 	char owner[sizeof("SRLOCK_OWNER=") + SRLOCK_CLIENT_SIZE];
@@ -385,7 +401,7 @@ static int srlock_send_uevent(struct srlock_drive *drive, bool held)
 	envp[0] = held ? "SRLOCK_STATE=held" : "SRLOCK_STATE=free";
 	envp[1] = owner;
 
-	return kobject_uevent_env(&drive->dev.kobj, KOBJ_CHANGE, envp);
+	return srlock_send_change(&drive->dev.kobj, envp);
 }
 
 /* Each change is told once, in order: -ENOMEM if that is not possible just now. */
