@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import errno
-import shutil
-import subprocess
 from pathlib import Path
 
 from clients import BUS, admitted, calm, client, nothing_changes, quiet, watcher
-from machine import Skip, test
+from machine import test
 from machine.guest import drive, scsi, srlock
 
 HERE = Path(__file__).resolve().parent
@@ -17,18 +15,8 @@ HERE = Path(__file__).resolve().parent
 
 def build(release: str) -> Path:
     """The module in elsewhere/, for the machine's kernel."""
-    from machine import cache  # not there in the machine
-    headers = Path(f"/usr/src/linux-headers-{release}")
-    if not headers.is_dir():
-        raise Skip(f"no headers of {release}")
-
-    def make(folder: Path) -> None:
-        shutil.copytree(HERE / "elsewhere", folder, dirs_exist_ok=True)
-        subprocess.run(["make", "-s", "-C", headers, f"M={folder}", "CONFIG_DEBUG_INFO_BTF_MODULES=",
-                        "modules"], check=True, stdout=subprocess.DEVNULL)
-
-    sources = [HERE / "elsewhere" / "Kbuild", HERE / "elsewhere" / "elsewhere.c"]
-    return cache.made("elsewhere", cache.digest(release, sources), make) / "elsewhere.ko"
+    from machine import kmod  # not there in the machine
+    return kmod.build(HERE / "elsewhere", release)
 
 
 def load_elsewhere(m) -> None:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import intrude
 from holding import Hold, is_free, no_udev
-from machine import Skip, eventually, test
+from machine import eventually, test
 from machine.guest import drive, shell, srlock
 
 HERE = Path(__file__).resolve().parent
@@ -21,18 +19,8 @@ NONBLOCK = os.O_RDONLY | os.O_NONBLOCK
 
 def build(release: str) -> Path:
     """The module in latebind/, for the machine's kernel."""
-    from machine import cache  # not there in the machine
-    headers = Path(f"/usr/src/linux-headers-{release}")
-    if not headers.is_dir():
-        raise Skip(f"no headers of {release}")
-
-    def make(folder: Path) -> None:
-        shutil.copytree(HERE / "latebind", folder, dirs_exist_ok=True)
-        subprocess.run(["make", "-s", "-C", headers, f"M={folder}", "CONFIG_DEBUG_INFO_BTF_MODULES=",
-                        "modules"], check=True, stdout=subprocess.DEVNULL)
-
-    sources = [HERE / "latebind" / "Kbuild", HERE / "latebind" / "latebind.c"]
-    return cache.made("latebind", cache.digest(release, sources), make) / "latebind.ko"
+    from machine import kmod  # not there in the machine
+    return kmod.build(HERE / "latebind", release)
 
 
 def driver(word: str, address: str) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from pathlib import Path
 import intrude
 from hanging import (ALLOW, NONBLOCK, PREVENT, SHORT, SMALL, SOON, Scene, acquire_errno, bind, break_errno, call_errno,
                      delete, release_errno, scene, send_inquiry, unbind)
-from machine import Skip, eventually, test
+from machine import eventually, test
 from machine.guest import attempt, cdrom, drive, scsi, srlock
 from test_reset import RESET_DEVICE, reset
 
@@ -61,18 +60,8 @@ ENDS = [
 
 def build(release: str) -> Path:
     """The module in recovery/, for the machine's kernel."""
-    from machine import cache  # not there in the machine
-    headers = Path(f"/usr/src/linux-headers-{release}")
-    if not headers.is_dir():
-        raise Skip(f"no headers of {release}")
-
-    def make(folder: Path) -> None:
-        shutil.copytree(HERE / "recovery", folder, dirs_exist_ok=True)
-        subprocess.run(["make", "-s", "-C", headers, f"M={folder}", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"],
-                       check=True, stdout=subprocess.DEVNULL)
-
-    sources = [HERE / "recovery" / "Kbuild", HERE / "recovery" / "recovery.c"]
-    return cache.made("recovery", cache.digest(release, sources), make) / "recovery.ko"
+    from machine import kmod  # not there in the machine
+    return kmod.build(HERE / "recovery", release)
 
 
 # In the machine

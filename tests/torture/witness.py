@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
-from machine import Skip
 from machine.guest import drive
 
 HERE = Path(__file__).resolve().parent
@@ -15,19 +12,9 @@ FILE = "/sys/kernel/debug/witness"
 
 
 def build(release: str) -> Path:
-    """The module, for a kernel whose headers are installed."""
-    from machine import cache  # not there in the machine
-    headers = Path(f"/usr/src/linux-headers-{release}")
-    if not headers.is_dir():
-        raise Skip(f"no headers of {release}")
-
-    def make(folder: Path) -> None:
-        shutil.copytree(HERE / "witness", folder, dirs_exist_ok=True)
-        subprocess.run(["make", "-s", "-C", headers, f"M={folder}", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"],
-                       check=True, stdout=subprocess.DEVNULL)
-
-    sources = [HERE / "witness" / "Kbuild", HERE / "witness" / "witness.c"]
-    return cache.made("witness", cache.digest(release, sources), make) / "witness.ko"
+    """The module in witness/, for the machine's kernel."""
+    from machine import kmod  # not there in the machine
+    return kmod.build(HERE / "witness", release)
 
 
 def load(m) -> None:
