@@ -206,7 +206,6 @@ static void behind_a_full_ring_is_not_readable(struct kunit *test)
 	events_expect_none(test);
 }
 
-/* sysfs shows the latest refusal however long ago it was. */
 static void over_is_what_ends_with_the_drive_and_was_read(struct kunit *test)
 {
 	struct srlock_events *events = events_of(test);
@@ -225,6 +224,7 @@ static void over_is_what_ends_with_the_drive_and_was_read(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, srlock_events_over(events, next));
 }
 
+/* sysfs shows the latest refusal however long ago it was. */
 static void the_last_refusal_outlives_the_ring(struct kunit *test)
 {
 	struct srlock_event last;

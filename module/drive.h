@@ -15,7 +15,8 @@
  * Locking, outer first
  *   device_lock(sdev_gendev)	the driver core's, around BIND .. BOUND and UNBIND
  *   gendisk.open_mutex		the block layer's, around open and release; taken by
- *				the acquire work and at BOUND, to count openers
+ *				the acquire work and at BOUND, to count openers, and
+				tried by the release work, to see a claim
  *   srlock_gate.mutex		what is swapped and what not; never held across a
  *				command, never taken by the functions that are
  *				swapped in
