@@ -166,6 +166,7 @@ static void start_worker(unsigned int number)
 	pid_t pid;
 
 	memset(shared->workers[number].watches, 0, sizeof(shared->workers[number].watches));
+	shared->workers[number].doomed = false;
 	pid = fork();
 	if (!pid && !setpgid(0, 0))
 		work(number, incarnation);
@@ -225,6 +226,7 @@ static void kill_worker(unsigned int number)
 	struct worker *worker = &shared->workers[number];
 
 	witness_end(shared, &shared->killer, MAX_NUMBERS);
+	worker->doomed = true;
 	if (!dies(worker->pid) || !children_die(worker->pid)) {
 		stuck++;
 		printf("    # worker %u cannot be killed\n", number);

@@ -3,6 +3,7 @@
  * Makes drives come and go; see mover.h
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum {
 	TYPE_ROM = 5,
 	QUIET_MS = 200,
 	WAIT_MS = 20000,
+	ANEW_MS = 10000,
 	STEP_US = 10000,
 };
 
@@ -33,11 +35,14 @@ static bool write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	bool written;
+	int error;
 
 	if (fd < 0)
 		return false;
 	written = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	error = errno;
 	close(fd);
+	errno = error;
 	return written;
 }
 
@@ -208,12 +213,34 @@ void mover_run(struct shared *shared, struct random *random)
 	}
 }
 
-static void bind_all(void)
+static bool is_bound(const struct device *device)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), BUS "/devices/%s/driver", device->address);
+	return !access(path, F_OK);
+}
+
+/*
+ * Binding sr while the disk of before is on its way out can fail with ENOMEM for good, in
+ * 6.1 and without srlock. Such a drive, and no other one, is made anew if it may be.
+ */
+static void bind_all(bool anew)
 {
 	struct device devices[MAX_DEVICES];
+	int error;
 
-	for (int count = find_devices(devices); count--;)
-		write_text(BUS "/drivers/sr/bind", devices[count].address);
+	for (int count = find_devices(devices); count--;) {
+		if (is_bound(&devices[count]) ||
+		    write_text(BUS "/drivers/sr/bind", devices[count].address) || !anew)
+			continue;
+		error = errno;
+		printf("    # %s is not bound: %s\n", devices[count].address, strerror(error));
+		if (error == ENOMEM)
+			write_device(&devices[count], "delete", "1");
+	}
+	if (anew)
+		scan_all();
 }
 
 /*
@@ -224,7 +251,7 @@ void mover_restore(struct shared *shared, unsigned int drives)
 {
 	write_text(SCSI_DEBUG "/every_nth", "0");
 	write_text(SCSI_DEBUG "/opts", "0");
-	bind_all();
+	bind_all(false);
 	scan_all();
 	for (int i = 1; i < WAIT_MS * 1000 / STEP_US; i++) {
 		mover_look(shared);
@@ -234,6 +261,6 @@ void mover_restore(struct shared *shared, unsigned int drives)
 		if (i % 100)
 			continue;
 		printf("    # %u of %u drives, binding again\n", shared->drive_count, drives);
-		bind_all();
+		bind_all(i >= ANEW_MS * 1000 / STEP_US);
 	}
 }

@@ -95,6 +95,9 @@ void wrong(struct runner *runner, const char *format, ...)
 	va_list args;
 	int length;
 
+	/* Its parent may be dead already, with what it held: no model knows of that. */
+	if (runner->worker->doomed)
+		return;
 	if (runner->shared->failures++ >= MAX_SHOWN)
 		return;
 	program_print(program, text, sizeof(text));

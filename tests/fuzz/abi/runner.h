@@ -44,6 +44,7 @@ struct watch {
 /* A process that runs programs. */
 struct worker {
 	atomic_int pid;
+	atomic_bool doomed;		/* it is being killed, process by process */
 	atomic_ulong programs;
 	atomic_ulong repeated;		/* calls made for a `repeat` */
 	atomic_ulong calls[MAX_OPS];
