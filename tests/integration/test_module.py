@@ -116,7 +116,8 @@ def attach(m):
     for fd in fds:
         assert process.call(srlock.release, fd) == 0
         process.call(os.close, fd)
-    eventually(lambda: m.sh("rmmod scsi_debug", check=False)["rc"] == 0, 20, "scsi_debug is unloaded")
+    # scsi_debug's exit drops a command that is in flight, such as the kernel's poll, which then takes its 30 s.
+    eventually(lambda: m.sh("rmmod scsi_debug", timeout=60, check=False)["rc"] == 0, 20, "scsi_debug is unloaded")
     eventually(lambda: len(m.call(os.listdir, "/sys/class/srlock")) == 2, 15)
 
 
@@ -129,7 +130,7 @@ def host_module(m):
     m.sh("udevadm settle", timeout=60)
     m.sh("echo -1 >/sys/bus/pseudo/drivers/scsi_debug/add_host")      # the drive goes, held as it is
     eventually(lambda: process.call(srlock.info, fd)["state"] == srlock.GONE, 10)
-    eventually(lambda: m.sh("rmmod scsi_debug", check=False)["rc"] == 0, 20, "scsi_debug is unloaded")
+    eventually(lambda: m.sh("rmmod scsi_debug", timeout=60, check=False)["rc"] == 0, 20, "scsi_debug is unloaded")
     assert process.call(srlock.info, fd)["state"] == srlock.GONE
     process.call(os.close, fd)
     m.sh("rmmod srlock")

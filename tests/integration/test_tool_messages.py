@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from clients import wait_sent
-from machine import test
+from machine import eventually, test
 from machine.guest import attempt, drive, scsi, srlock
 from tool_help import Background, attribute
 
@@ -101,7 +101,7 @@ def no_rule(m):
 def rule(m):
     install_rule(m)
     name, lock = m.call(drive.name, "virtio"), m.call(drive.srlock, "virtio")
-    assert m.sh(f"stat -c '%a %G' {lock}")["stdout"] == "660 cdrom\n"
+    eventually(lambda: m.sh(f"stat -c '%a %G' {lock}")["stdout"] == "660 cdrom\n", 10, "the rule is applied")
     assert "uaccess" in m.sh(f"udevadm info --query=property --name={lock}")["stdout"]
     user, stranger = m.user(), m.stranger()
     assert run(m, f"srlock run {name} true", user)["rc"] == 0
