@@ -218,5 +218,6 @@ def unload_sr(m, bus):
     assert hold.call(intrude.on_new_file, path, RO, "read", 4) == "ok"
     hold.release()
     assert m.call(intrude.open_close, path, RO) == "ok"
-    m.sh("rmmod sr_mod", timeout=60)
+    # While the module tells of the new medium it keeps sr for a moment.
+    eventually(lambda: m.sh("rmmod sr_mod", timeout=60, check=False)["rc"] == 0, 10, "sr is unloaded")
     m.sh("modprobe sr_mod", timeout=60)
