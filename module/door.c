@@ -39,6 +39,10 @@
 /* Between two looks whether a gate that has refused ALLOW is open by now. */
 #define SRLOCK_TAKE_BACK_MS	10
 
+/* A drive that has an error for an ALLOW which nobody waits for is asked so often. */
+#define SRLOCK_TAKE_BACK_MAX	5
+#define SRLOCK_TAKE_BACK_ERROR_MS	1000
+
 /* The drive knows no such command. */
 #define SRLOCK_COMMAND_UNKNOWN	1
 
@@ -198,23 +202,28 @@ static int srlock_execute(struct srlock_drive *drive, enum srlock_command_kind k
  */
 static void srlock_take_back(struct srlock_drive *drive)
 {
-	unsigned int refused_open = 0;
-	bool closed;
+	struct srlock_gate *gate = &drive->gate;
+	unsigned int failed = 0;
+	bool closed, refused;
 	int ret;
 
 	for (;;) {
-		closed = READ_ONCE(drive->gate.closed);
+		closed = READ_ONCE(gate->closed);
 		ret = srlock_execute(drive, SRLOCK_COMMAND_ALLOW, false);
-		if (ret != -EBADE && ret != -EOPNOTSUPP)
-			break;
-		if (READ_ONCE(drive->lock.state) == SRLOCK_STATE_HELD)
-			break;
+		if (ret >= 0 || ret == -ENODEV ||
+		    READ_ONCE(drive->lock.state) == SRLOCK_STATE_HELD)
+			return;
 		/* Refused though open: by the drive, or by a gate that was just closed. */
-		closed |= READ_ONCE(drive->gate.closed);
-		if (!closed && ++refused_open == SRLOCK_ATTENTIONS_MAX)
+		closed |= READ_ONCE(gate->closed);
+		refused = ret == -EBADE || ret == -EOPNOTSUPP;
+		if (!(refused && closed) && ++failed == SRLOCK_TAKE_BACK_MAX)
 			break;
-		msleep(SRLOCK_TAKE_BACK_MS);
+		/* Its detach waits. */
+		if (!refused && READ_ONCE(gate->dead))
+			break;
+		msleep(refused ? SRLOCK_TAKE_BACK_MS : SRLOCK_TAKE_BACK_ERROR_MS);
 	}
+	dev_warn(&drive->dev, "the tray may be left locked: error %d\n", ret);
 }
 
 static int srlock_prevent(struct srlock_drive *drive, unsigned int generation)

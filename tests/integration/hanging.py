@@ -117,6 +117,14 @@ class Scene:
         word = self.watch.begin(intrude.open_close, self.recorder.sr, RO).result(SOON)
         assert word == "EBUSY", word
 
+    def await_unlocked(self) -> None:
+        try:
+            eventually(lambda: not self.recorder.prevented(), SOON, "the tray is unlocked")
+        except AssertionError as error:
+            last = self.m.sh(f"tail -n 12 {self.recorder.log}; cat {self.attributes}/state; dmesg | tail -n 12")
+            raise AssertionError(f"{error}; the recorder, the drive's state and the kernel say:\n{last['stdout']}") \
+                from error
+
     def end(self) -> None:
         """The drive answers at last."""
         self.recorder.release()
@@ -131,7 +139,7 @@ class Scene:
             process.wait(SOON)
         self.processes.clear()
         eventually(lambda: self.info()["state"] == srlock.FREE, SOON, "the drive is free")
-        eventually(lambda: not self.recorder.prevented(), SOON, "the tray is unlocked")
+        self.await_unlocked()
         assert self.recorder.status()["faults"] == "0", "the command did not come"
         self.set_timeout(60000)
         process, fd = self.client()

@@ -335,7 +335,7 @@ def events(kind: str) -> list:
 def finish(s: Scene, event) -> None:
     """After an event: drive and tray are free."""
     if event.__name__.endswith("delete"):
-        eventually(lambda: not s.recorder.prevented(), SOON, "the tray is unlocked")
+        s.await_unlocked()
     else:
         s.free()
 
@@ -393,6 +393,16 @@ def begin_command(function, pattern: str, *args):
 def own_command(m):
     with scene(m) as s:
         play(s, "acquiring", begin_own(PREVENT, 0))
+
+
+@test("P5 a PREVENT that is answered late is taken back, also from a drive that has an error for that at first")
+def error_after_late_answer(m):
+    with scene(m) as s:
+        u = begin_own(PREVENT, 0)(s)
+        s.recorder.fault(f"{ALLOW} sense=4/44/00")
+        assert u.call.result(SOON) == errno.ETIMEDOUT
+        s.end()
+        s.free()
 
 
 @test("P5 the end of a hold while its ALLOW hangs and is answered late", timeout=900)
