@@ -19,7 +19,7 @@ from pathlib import Path
 import attack
 from clients import (BUS, CDROM_GROUP, USER, acquire_bytes, client, holder, ioctl_bytes, nothing_changes, pass_file,
                      watcher)
-from machine import test
+from machine import eventually, test
 from machine.guest import attempt, cdrom, drive, scsi, srlock
 
 STRANGER = 1001
@@ -44,6 +44,11 @@ def people(m) -> dict:
     return {"root": m.process(), "user": m.user(), "stranger": m.stranger()}
 
 
+def rules_are_applied(m, path: str) -> bool:
+    m.sh("udevadm trigger --action=add --settle /sys/class/srlock/*")
+    return m.sh(f"stat -c %a {path}")["stdout"] == "660\n"
+
+
 @test("the nodes are root's alone until a udev rule says otherwise, and then as the sr nodes are")
 def node_modes(m):
     path, sr = m.call(drive.srlock, BUS), m.call(drive.sr, BUS)
@@ -51,7 +56,8 @@ def node_modes(m):
     no = {"mode": "0o600", "owner": [0, 0], "read": "EACCES", "write": "EACCES"}
     assert seen == {"root": no | {"read": "", "write": ""}, "user": no, "stranger": no}, seen
     m.put("/run/udev/rules.d/60-srlock.rules", RULES)
-    m.sh("udevadm control --reload && udevadm trigger --action=add /sys/class/srlock/* && udevadm settle")
+    m.sh("udevadm control --reload")
+    eventually(lambda: rules_are_applied(m, path), 30, "the rules are applied")
     seen = {who: p.call(access, path) for who, p in people(m).items()}
     yes = {"mode": "0o660", "owner": [0, CDROM_GROUP], "read": "", "write": ""}
     assert seen == {"root": yes, "user": yes, "stranger": yes | {"read": "EACCES", "write": "EACCES"}}, seen
