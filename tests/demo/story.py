@@ -72,6 +72,7 @@ class Stage:
             self.drive = Recorder(machine, medium="none")
             # 32 KB in 10 ms at the most, as a drive at double speed: time enough to get in the way.
             self.drive.fault("2a forever delay=10")
+            machine.call(witness.set_up, int(self.drive.address.split(":")[0]))
         self.name = self.drive.sr.removeprefix("/dev/")
 
     # The burner
@@ -144,14 +145,15 @@ class Stage:
         with screen.step(f"{burner} burns {self.size >> 20} MB on a {medium.upper()} while others use the drive") \
                 as step:
             before = self._refused()
-            self.m.call(witness.start, int(self.drive.address.split(":")[0]))
+            self.m.call(witness.start)
             pending = self._start(burner, medium)
             crew = self._attack()
             listed = self.m.sh("srlock list")["stdout"] if self.locked else ""
             done = self._finish(pending, burner, step)
             refused = self._refused() - before
-            found = self.m.call(witness.stop, timeout=60)
+            self.m.call(witness.stop, timeout=60)
             self._retreat(crew)
+            found = self.m.call(witness.read, timeout=60)
         if listed:
             print("        in the middle of it:")
             screen.quote(listed)

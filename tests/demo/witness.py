@@ -34,25 +34,34 @@ def write(name: str, text: str, flags: int = os.O_TRUNC) -> None:
     os.close(fd)
 
 
-def start(host: int) -> None:
-    """Begin to watch the drive at a SCSI host."""
+def set_up(host: int) -> None:
+    """Make ready to watch the drive at a SCSI host, once for all that is played.
+
+    To enable an event is to patch the running kernel's code, under emulation a delicate thing on a busy
+    machine. So what is switched later is the buffer alone.
+    """
     write("tracing_on", "0")
-    write("trace", "\n")
     write("buffer_size_kb", "16384")
-    write("kprobe_events", "\n")
     for probe in PROBES:
         write("kprobe_events", f"{probe}\n", os.O_APPEND)
     write("events/scsi/scsi_dispatch_cmd_start/filter", f"host_no == {host}")
     write("events/srlock_demo/enable", "1")
     write("events/scsi/scsi_dispatch_cmd_start/enable", "1")
+
+
+def start() -> None:
+    """Begin to watch."""
+    write("trace", "\n")
     write("tracing_on", "1")
 
 
-def stop() -> dict[str, dict[str, int]]:
-    """End the watch: for each process name how many commands of each opcode reached the drive."""
+def stop() -> None:
+    """End the watch."""
     write("tracing_on", "0")
-    write("events/srlock_demo/enable", "0")
-    write("events/scsi/scsi_dispatch_cmd_start/enable", "0")
+
+
+def read() -> dict[str, dict[str, int]]:
+    """What was seen: for each process name how many commands of each opcode reached the drive."""
     with open(f"{TRACING}/trace", errors="replace") as trace:
         found = attribute(trace)
     return {name: dict(codes) for name, codes in found.items()}
