@@ -218,8 +218,8 @@ static void srlock_take_back(struct srlock_drive *drive)
 		refused = ret == -EBADE || ret == -EOPNOTSUPP;
 		if (!(refused && closed) && ++failed == SRLOCK_TAKE_BACK_MAX)
 			break;
-		/* Its detach waits. */
-		if (!refused && READ_ONCE(gate->dead))
+		/* A drive that is deaf would have others wait for long, and so would a detach. */
+		if (!refused && (ret == -ETIMEDOUT || READ_ONCE(gate->dead)))
 			break;
 		msleep(refused ? SRLOCK_TAKE_BACK_MS : SRLOCK_TAKE_BACK_ERROR_MS);
 	}
