@@ -13,12 +13,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from . import GuestError, GuestTimeout, ProcessGone, cache, patience
 from .guest.agent import Frames, encode
 
 TESTS = Path(__file__).resolve().parent.parent
+
+
+_parsing = threading.Lock()
+
+
+@lru_cache
+def parsed(name: str, source: bytes) -> tuple[ast.Module, bytes]:
+    """A module's tree and its code, marshalled. Not in two threads at once: Python 3.11 mistakes that for an error."""
+    with _parsing:
+        tree = ast.parse(source)
+        return tree, marshal.dumps(compile(tree, name, "exec", dont_inherit=True))
 
 
 class Pending:
@@ -197,12 +209,11 @@ class Link:
         """Send a module of the tests, after those that it imports; its key."""
         path = own_file(name)
         source = path.read_bytes()
-        tree = ast.parse(source)
+        tree, code = parsed(path.name, source)
         key = cache.digest(name, source)
         if key not in self._modules:
             self._modules.add(key)
             needs = [self._send_module(other) for other in imported(tree, name) if other != name]
-            code = marshal.dumps(compile(tree, f"{path.name}", "exec", dont_inherit=True))
             self.ask("module", key=key, name=name, code=code, source=source, needs=needs,
                      package=path.name == "__init__.py", magic=importlib.util.MAGIC_NUMBER)
         return key
