@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Drives and the module come and go, with faults; and what works do
+ * Drives and the module come and go, with faults
  */
 #ifndef ATTACH_H
 #define ATTACH_H
 
-#include "inject.h"
-
-/*
- * ko: the module's file; sr: that of sr; only: a word of what is to be tested, or NULL.
- * The module is loaded before and after.
- */
-void test_attach(const char *ko, const char *sr, const char *only);
+/* module: its file; it is loaded before and after. only: a word of what is to be tested, or NULL */
+void test_attach(const char *address, const char *module, const char *only);
 
 #endif

@@ -450,6 +450,9 @@ static int read_drive(struct trial *trial, int flags)
 		ret = -errno;
 	end(trial);
 	close(fd);
+	/* What comes before the page that had no memory is read. */
+	if (length > 0 && trial->met)
+		return 0;
 	return ret || length == sizeof(block) ? ret : WRONG_RESULT;
 }
 

@@ -17,6 +17,9 @@
 
 enum { MAX_WORKERS = 128 };
 
+/* As in more_faults.h. */
+enum { INSIDE = 1000000 };
+
 struct armed {
 	int fail_nth;
 	int make_it_fail;
@@ -120,6 +123,11 @@ void inject_arm(unsigned int nth, enum inject_mode mode)
 		perror("fail-nth");
 	set_mode(mode);
 	arm(&self, nth, mode);
+}
+
+void inject_arm_inside(unsigned int nth)
+{
+	inject_arm(nth * INSIDE, INJECT_ONE);
 }
 
 unsigned int inject_disarm(void)

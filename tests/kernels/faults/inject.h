@@ -17,6 +17,8 @@ enum inject_mode { INJECT_ONE, INJECT_ALL_FROM };
 bool inject_setup(void);
 /* The calling thread. */
 void inject_arm(unsigned int nth, enum inject_mode mode);
+/* The calling thread; counted from where it first gets into the module on (more_faults.h). */
+void inject_arm_inside(unsigned int nth);
 /* How many were left to the nth; 0: it has failed. */
 unsigned int inject_disarm(void);
 /* All kernel workers, each on its own; for what is done by works. */

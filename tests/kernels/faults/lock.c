@@ -100,7 +100,7 @@ const char *lock_is_free(const struct drive *drive)
 	return NULL;
 }
 
-const char *lock_works(const struct drive *drive)
+const char *lock_can_be_held(const struct drive *drive)
 {
 	int fd = lock_open(drive);
 	const char *wrong = NULL;
@@ -114,5 +114,12 @@ const char *lock_works(const struct drive *drive)
 	if (!wrong && lock_release(fd))
 		wrong = "RELEASE fails";
 	close(fd);
+	return wrong;
+}
+
+const char *lock_works(const struct drive *drive)
+{
+	const char *wrong = lock_can_be_held(drive);
+
 	return wrong ? wrong : lock_is_free(drive);
 }

@@ -27,7 +27,9 @@ int lock_waiters(int lock);
 const char *lock_is_held(const struct drive *drive, int lock, int count);
 /* Whether nobody holds the drive, after a moment, and strangers get through. */
 const char *lock_is_free(const struct drive *drive);
-/* Whether it can be held and is free afterwards. */
+/* Whether it can be held and released. */
+const char *lock_can_be_held(const struct drive *drive);
+/* Whether it is free afterwards, too. */
 const char *lock_works(const struct drive *drive);
 
 #endif

@@ -26,6 +26,21 @@
 
 static struct fault_attr srlock_fault __maybe_unused = FAULT_ATTR_INITIALIZER;
 
+/*
+ * What happens before the module gets its turn differs from one time to the next by dozens
+ * of allocations. So a task whose number is that large has it divided by this where it
+ * first gets into the module.
+ */
+#define SRLOCK_FAULTS_INSIDE	1000000u
+
+static __always_inline void srlock_faults_begin(void)
+{
+	unsigned int nth = current->fail_nth;
+
+	if (nth > SRLOCK_FAULTS_INSIDE / 2)
+		current->fail_nth = DIV_ROUND_UP(nth, SRLOCK_FAULTS_INSIDE);
+}
+
 /* Without __noipa__ they would be found equal and become one. */
 #define SRLOCK_FAULT(name)							\
 static __maybe_unused __attribute__((__noipa__)) bool srlock_fault_##name(void)	\
@@ -44,6 +59,12 @@ SRLOCK_FAULT(module_get)
 SRLOCK_FAULT(pm_notifier)
 SRLOCK_FAULT(put_user)
 
+#define alloc_workqueue(...)							\
+	(srlock_faults_begin(), (alloc_workqueue)(__VA_ARGS__))
+
+#define kzalloc(size, gfp)							\
+	(srlock_faults_begin(), (kzalloc)(size, gfp))
+
 #undef alloc_percpu
 #define alloc_percpu(type)							\
 	(srlock_fault_alloc_percpu() ? NULL : alloc_percpu_gfp(type, GFP_KERNEL))
@@ -59,7 +80,7 @@ SRLOCK_FAULT(put_user)
 	(srlock_fault_put_user() ? -EFAULT : do_put_user_call(put_user, x, ptr))
 
 #define try_module_get(module)							\
-	(srlock_fault_module_get() ? false : (try_module_get)(module))
+	(srlock_faults_begin(), srlock_fault_module_get() ? false : (try_module_get)(module))
 
 #define bus_register_notifier(bus, nb)						\
 	(srlock_fault_bus_notifier() ? -ENOMEM : (bus_register_notifier)(bus, nb))

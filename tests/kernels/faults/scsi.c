@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Drives that come and go, and modules; see scsi.h
+ * Drives that come and go; see scsi.h
  */
 #include <dirent.h>
 #include <errno.h>
@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "scsi.h"
@@ -151,6 +149,17 @@ int scsi_scan(const char *address)
 	return write_once(address, "scan", "0 0 0");
 }
 
+const char *scsi_renew(const char *address, struct drive *drive)
+{
+	if (scsi_exists(address) && scsi_delete(address))
+		return "the drive cannot be deleted";
+	if (scsi_exists(address))
+		return "the deleted drive stays";
+	if (scsi_scan(address))
+		return "the drive cannot be scanned";
+	return scsi_drive(address, drive) ? NULL : "the drive is not back with all its nodes";
+}
+
 int scsi_bind(const char *address)
 {
 	return write_once(address, "bind", address);
@@ -181,47 +190,4 @@ void scsi_bind_all(void)
 			scsi_bind(entry->d_name);
 	if (folder)
 		closedir(folder);
-}
-
-bool module_read(struct module_file *module, const char *path, const char *name)
-{
-	int fd = open(path, O_RDONLY);
-	struct stat status;
-	bool ret;
-
-	if (fd < 0 || fstat(fd, &status))
-		return false;
-	module->name = name;
-	module->size = status.st_size;
-	module->image = malloc(module->size);
-	ret = module->image &&
-	      read(fd, module->image, module->size) == (ssize_t)module->size;
-	close(fd);
-	return ret;
-}
-
-int module_load(const struct module_file *module)
-{
-	return syscall(__NR_init_module, module->image, module->size, "") ? -errno : 0;
-}
-
-int module_unload(const char *name)
-{
-	int ret = -EAGAIN;
-
-	/* udev is not there, but a file may be on its last way */
-	for (int i = 0; i < POLLS && ret == -EAGAIN; i++) {
-		ret = syscall(__NR_delete_module, name, O_NONBLOCK) ? -errno : 0;
-		if (ret == -EAGAIN || ret == -EBUSY)
-			usleep(POLL_US);
-	}
-	return ret;
-}
-
-bool module_is_there(const char *name)
-{
-	char path[PATH_SIZE];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
-	return !access(path, F_OK);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Drives that come and go, and modules
+ * Drives that come and go
  */
 #ifndef SCSI_H
 #define SCSI_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "drives.h"
 
@@ -24,6 +23,8 @@ bool scsi_exists(const char *address);
 /* 0 or the negative errno; nothing is allocated but by the kernel. */
 int scsi_delete(const char *address);
 int scsi_scan(const char *address);
+/* A drive that the module has never held, in the old one's place; NULL or what is wrong. */
+const char *scsi_renew(const char *address, struct drive *drive);
 int scsi_bind(const char *address);
 int scsi_unbind(const char *address);
 /* Whether drives are bound when they or their driver appear. */
@@ -33,16 +34,5 @@ void scsi_bind_all(void);
 /* Opened before, so that an armed task need not. */
 int scsi_open(const char *address, const char *what);
 int scsi_write(int file, const char *text);
-
-struct module_file {
-	const char *name;
-	void *image;
-	size_t size;
-};
-
-bool module_read(struct module_file *module, const char *path, const char *name);
-int module_load(const struct module_file *module);
-int module_unload(const char *name);
-bool module_is_there(const char *name);
 
 #endif

@@ -64,6 +64,16 @@ const char *sites_callee(const char *where)
 	return site ? site->callee : NULL;
 }
 
+unsigned int sites_reached_at(const char *callee)
+{
+	unsigned int sum = 0;
+
+	for (int i = 0; i < count; i++)
+		if (!strcmp(sites[i].callee, callee))
+			sum += sites[i].reached;
+	return sum;
+}
+
 void sites_judge(void)
 {
 	char text[3 * NAME_SIZE];

@@ -13,6 +13,8 @@ bool sites_load(const char *path);
 void sites_reached(const char *where);
 /* What is called there; NULL if it is not in the list. */
 const char *sites_callee(const char *where);
+/* How often a call of that function has failed so far, wherever. */
+unsigned int sites_reached_at(const char *callee);
 /* A result for each. */
 void sites_judge(void);
 
