@@ -276,7 +276,8 @@ static const struct part parts[] = {
 	{ "sr is unbound", unbind_while_free, NOTHING_OF_OURS, NULL },
 	{ "sr is bound during a hold", bind_while_held, FIRST_OF_OURS, "srlock_fault_module_get" },
 	{ "sr is unbound during a hold", unbind_while_held, NOTHING_OF_OURS, NULL },
-	{ "another sr is bound during a hold", bind_another_while_held, FIRST_OF_OURS, "kmalloc_trace" },
+	{ "another sr is bound during a hold", bind_another_while_held, FIRST_OF_OURS,
+	  "kmalloc_trace" },
 	{ NULL, NULL, NOTHING_OF_OURS, NULL }
 };
 

@@ -2,7 +2,7 @@
 /*
  * Modules that come and go; see modules.h
  */
-#include <elf.h>
+#include <linux/elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -87,8 +87,8 @@ struct module_place module_place(const char *name)
 bool module_align_struct(struct module_file *module, int alignment)
 {
 	char *image = module->image;
-	const Elf64_Ehdr *header = module->image;
-	Elf64_Shdr *sections = (Elf64_Shdr *)(image + header->e_shoff);
+	const struct elf64_hdr *header = module->image;
+	struct elf64_shdr *sections = (struct elf64_shdr *)(image + header->e_shoff);
 	const char *names = image + sections[header->e_shstrndx].sh_offset;
 
 	for (int i = 0; i < header->e_shnum; i++) {
