@@ -198,7 +198,8 @@ static int srlock_execute(struct srlock_drive *drive, enum srlock_command_kind k
 /*
  * Unlock a tray that was locked for a hold which is over. While the gate is closed for
  * the rest of that release, or for an acquire that may yet fail, ALLOW is refused; so
- * it is sent until it gets through, or until there is a hold, which ends in an ALLOW.
+ * it is sent until it gets through, or until there is a hold, which ends in an ALLOW. A
+ * drive that has an error for it may not have one the next time.
  */
 static void srlock_take_back(struct srlock_drive *drive)
 {

@@ -37,8 +37,8 @@ def write(name: str, text: str, flags: int = os.O_TRUNC) -> None:
 def set_up(host: int) -> None:
     """Make ready to watch the drive at a SCSI host, once for all that is played.
 
-    To enable an event is to patch the running kernel's code, under emulation a delicate thing on a busy
-    machine. So what is switched later is the buffer alone.
+    What is switched later is the buffer alone. To enable an event is to patch the running kernel's code; a machine
+    in which that was done beside a busy crew was seen to hang once, though it is not known whether by that.
     """
     write("tracing_on", "0")
     write("buffer_size_kb", "16384")
