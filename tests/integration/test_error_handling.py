@@ -405,6 +405,21 @@ def error_after_late_answer(m):
         s.free()
 
 
+@test("P5 a tray that the drive does not unlock after a late PREVENT is told of, and the next hold unlocks it")
+def error_for_good(m):
+    with scene(m) as s:
+        u = begin_own(PREVENT, 0)(s)
+        s.recorder.fault(f"{ALLOW} times=5 sense=4/44/00")
+        assert u.call.result(SOON) == errno.ETIMEDOUT
+        s.end()
+        eventually(lambda: "the tray may be left locked" in m.sh("dmesg")["stdout"], SOON, "the log says so")
+        assert s.recorder.prevented() and s.recorder.status()["faults"] == "0"
+        s.set_timeout(60000)
+        next_ = hold(s)
+        assert next_.process.begin(release_errno, next_.fd).result(SOON) == 0
+        s.free()
+
+
 @test("P5 the end of a hold while its ALLOW hangs and is answered late", timeout=900)
 def end_of_hold(m):
     with scene(m) as s:

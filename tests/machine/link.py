@@ -27,7 +27,7 @@ _parsing = threading.Lock()
 
 @lru_cache
 def parsed(name: str, source: bytes) -> tuple[ast.Module, bytes]:
-    """A module's tree and its code, marshalled; one thread at a time, as ast.parse() of Python 3.11 has failed beside another."""
+    """A module's tree and its code, marshalled. One thread at a time: Python 3.11's ast.parse() has failed otherwise."""
     with _parsing:
         tree = ast.parse(source)
         return tree, marshal.dumps(compile(tree, name, "exec", dont_inherit=True))
