@@ -225,7 +225,8 @@ def keeps_open(m):
     fd = one.process.call(os.open, path, NONBLOCK)
     breaks(m, breaker=breaker)
     breaker.acquire()
-    eventually(lambda: breaker.info()["prior_opens"] == 1, 20, "nobody else has the drive open")
+    openers = m.sh(f"ls -l /proc/[0-9]*/fd/* 2>/dev/null | grep {path}", check=False)["stdout"]
+    assert breaker.info()["prior_opens"] == 1, openers
     sr = breaker.process.call(os.open, path, NONBLOCK)
     assert breaker.process.call(attempt.errno_of, "cdrom", "read_at", sr, 1 << 20) == "EIO"
     assert breaker.process.call(scsi.send_on, sr, scsi.read10(16, 1), 2048)["good"]
