@@ -16,7 +16,7 @@ import time
 import weakref
 
 from machine import GuestError, eventually
-from machine.guest import attempt, drive, srlock
+from machine.guest import attempt, drive, scsi, srlock
 
 BUS = "virtio"  # the drive of tests that need only one
 USER, CDROM_GROUP = 1000, 24  # an ordinary user and what he is in (boot.sh)
@@ -127,11 +127,27 @@ def calm(m) -> None:
         _calm.add(m)
 
 
+def quiet(m, bus: str = BUS) -> None:
+    """No more polling of a drive by the kernel, and none under way."""
+    if m.call(drive.read, attribute := m.call(poll_attribute, bus)) == "0":
+        return
+    m.call(drive.write, attribute, "0")
+    # An open waits for a check that has begun. Its close asks for another, which ends with TEST UNIT READY.
+    opener = m.process()
+    fd = opener.call(attempt.open_, opener.call(drive.sr, bus))
+    if fd < 0:
+        return   # held: there are no checks
+    mark = m.trace.mark()
+    opener.call(os.close, fd)
+    wait_sent(m, mark, bus, scsi.TEST_UNIT_READY[0])
+    opener.kill()
+
+
 @contextlib.contextmanager
 def nothing_changes(m, *clients: Client, bus: str = BUS):
     """Fail if what is done inside changes what GET_INFO says, leaves a record, or reaches the drive."""
     calm(m)
-    m.call(quiet, bus)
+    quiet(m, bus)
     watch = watcher(m, bus)
     before = [c.info() for c in (watch, *clients)]
     mark = m.trace.mark()
@@ -146,6 +162,10 @@ def nothing_changes(m, *clients: Client, bus: str = BUS):
 
 
 # In the machine
+
+def poll_attribute(bus: str) -> str:
+    return f"/sys/block/{drive.name(bus)}/events_poll_msecs"
+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -177,16 +197,6 @@ def admitted(bus: str = BUS) -> bool:
         raise OSError(-fd, os.strerror(-fd))
     os.close(fd)
     return True
-
-
-def quiet(bus: str = BUS) -> None:
-    """No more polling of a drive by the kernel, and none under way."""
-    attribute = f"/sys/block/{drive.name(bus)}/events_poll_msecs"
-    if drive.read(attribute) == "0":
-        return
-    drive.write(attribute, "0")
-    # An open waits for a check that has begun; when the drive is held there is none.
-    attempt.close(attempt.open_(drive.sr(bus)))
 
 
 def give_file(fd: int, address: str) -> None:

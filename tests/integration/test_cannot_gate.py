@@ -51,7 +51,7 @@ def line_ends(m):
     calm(m)
     watch, one, waiting = watcher(m), client(m), client(m)
     one.acquire()
-    m.call(quiet, BUS)
+    quiet(m, BUS)
     pending = waiting.wait()
     load_elsewhere(m)
     one.release()

@@ -458,7 +458,7 @@ def fence_timeout(m):
     fd = stranger.call(open_sr, BUS)
     m.call(set_timeout, BUS, 300)
     one = client(m)
-    m.call(quiet, BUS)
+    quiet(m, BUS)
     m.stall(BUS, 3600)
     mark = m.trace.mark()
     reading = stranger.begin(read_disc, fd, 16)

@@ -8,6 +8,8 @@ import os
 import signal
 import time
 
+import clients
+import intrude
 from machine import GuestError, ProcessGone, test
 from machine.guest import attempt, cdrom, drive, scsi
 
@@ -149,6 +151,15 @@ def polls(m):
     mark = m.trace.mark()
     polled = {c.drive for c in m.trace.since(mark, settle=3) if c.opcode == 0x4A}
     assert polled == set(DRIVES), polled
+
+
+@test("machine: a drive that was made quiet is sent nothing", module=False)
+def silence(m, bus="usb"):
+    for _ in range(5):
+        m.call(intrude.poll_every, bus, 2000)
+        clients.quiet(m, bus)
+        mark = m.trace.mark()
+        assert not (sent := m.trace.since(mark, bus, settle=0.3)), [str(c) for c in sent]
 
 
 @test("machine: the kernel's log is watched", module=False)

@@ -23,7 +23,7 @@ NONBLOCK = os.O_RDWR | os.O_NONBLOCK
 def prepare(m, bus: str = BUS) -> str:
     """The lock as it is with the udev rule, and the program; the node."""
     calm(m)
-    m.call(quiet, bus)
+    quiet(m, bus)
     attack.put_hostile(m)
     return attack.may_open(m, bus)
 

@@ -30,7 +30,7 @@ def refuse_often(bus: str, fd: int, times: int) -> int:
 @test("hundreds of refusals write no more to the kernel's log than the block layer lets through", timeout=120)
 def log(m):
     calm(m)
-    m.call(quiet, BUS)
+    quiet(m, BUS)
     foreign = m.process()
     fd = foreign.call(os.open, foreign.call(drive.sr, BUS), NONBLOCK)
     one = holder(m)

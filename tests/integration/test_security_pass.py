@@ -22,7 +22,7 @@ BUSY = str(errno.EBUSY)
 def prepare(m, bus: str = BUS) -> tuple[str, str]:
     """The program is there and nobody else touches the drive; the nodes of lock and drive."""
     calm(m)
-    m.call(quiet, bus)
+    quiet(m, bus)
     attack.put_hostile(m)
     return m.call(drive.srlock, bus), m.call(drive.sr, bus)
 
@@ -127,7 +127,7 @@ MARK = bytes([0, 0, 0, 0, 0, 77])   # TEST UNIT READY with a control byte of its
       each=["cdb", "out"])
 def foreign_in_sr(m, part):
     calm(m)
-    m.call(quiet, BUS)
+    quiet(m, BUS)
     foreign = m.process()
     fd = foreign.call(os.open, foreign.call(drive.sr, BUS), NONBLOCK)
     cdb, length = {"cdb": (MARK, 0), "out": (bytes([0x55, 0x10, 0, 0, 0, 0, 0, 0, 8, 77]), 8)}[part]
@@ -161,7 +161,7 @@ def occupy(m, bus: str, number: int) -> list[Parked]:
 def no_requests(m):
     bus = "usb"   # which has two
     calm(m)
-    m.call(quiet, bus)
+    quiet(m, bus)
     m.call(drive.write, m.call(drive.attributes, bus) + "/command_timeout_ms", "300")
     one, other = holder(m, bus=bus), client(m, bus)
     assert m.locked(bus)

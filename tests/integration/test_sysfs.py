@@ -151,7 +151,7 @@ def ask_everything(bus: str) -> None:
 @test("P9 asking sends the drive nothing, be it free or held ({})", each=BUSES)
 def asking_is_silent(m, bus):
     one = client(m, bus)
-    m.call(quiet, bus)
+    quiet(m, bus)
     for held in (False, True):
         if held:
             one.acquire()
