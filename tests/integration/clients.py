@@ -123,7 +123,7 @@ def pass_file(source: Client, process) -> Client:
 def calm(m) -> None:
     """End udev, which after a release opens the drive and locks its tray (cdrom_id)."""
     if m not in _calm:
-        m.sh("udevadm settle && udevadm control --exit")
+        m.sh("udevadm settle && udevadm control --exit; while pidof systemd-udevd; do sleep 0.1; done", timeout=60)
         _calm.add(m)
 
 

@@ -63,7 +63,7 @@ def set_timeout(m, bus: str, milliseconds: int) -> None:
 
 def no_udev(m) -> None:
     """From here on udev looks at no drive, and locks no tray, as its cdrom_id does at every event."""
-    m.sh("udevadm settle; udevadm control --stop-exec-queue")
+    m.sh("udevadm settle; udevadm control --stop-exec-queue", timeout=60)
 
 
 def is_free(m, bus: str, timeout: float = 20) -> None:

@@ -17,6 +17,7 @@ def broken(m, bus: str = BUS):
     """A client whose hold was broken, and the one who did it."""
     one, breaker = holder(m, bus=bus), client(m, bus)
     breaker.call(srlock.break_)
+    wait_free(breaker)
     return one, breaker
 
 
@@ -28,6 +29,8 @@ def frees(m, bus):
     one.acquire()
     assert m.locked(bus)
     assert breaker.call(srlock.break_) == 0
+    assert watch.info()["count"] == 0
+    wait_free(watch)
     info = watch.info()
     assert (info["state"], info["count"], info["pid"], info["client"]) == (srlock.FREE, 0, 0, ""), info
     assert not m.locked(bus)

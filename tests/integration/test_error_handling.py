@@ -395,7 +395,8 @@ def own_command(m):
         play(s, "acquiring", begin_own(PREVENT, 0))
 
 
-@test("P5 a PREVENT that is answered late is taken back, also from a drive that has an error for that at first")
+@test("P5 a PREVENT that is answered late is taken back, also from a drive that has an error for that at first",
+      timeout=300)
 def error_after_late_answer(m):
     with scene(m) as s:
         u = begin_own(PREVENT, 0)(s)
@@ -405,7 +406,8 @@ def error_after_late_answer(m):
         s.free()
 
 
-@test("P5 a tray that the drive does not unlock after a late PREVENT is told of, and the next hold unlocks it")
+@test("P5 a tray that the drive does not unlock after a late PREVENT is told of, and the next hold unlocks it",
+      timeout=300)
 def error_for_good(m):
     with scene(m) as s:
         u = begin_own(PREVENT, 0)(s)

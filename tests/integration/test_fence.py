@@ -252,6 +252,7 @@ REFUSED_DURING = [("ahci", ("open", "sr")), ("virtio", ("open", "sr", "sg", "bsg
       each=REFUSED_DURING, timeout=300)
 def refused_at_fence(m, case):
     bus, ways = case
+    m.call(intrude.poll_every, bus, 0)      # an open waits for a poll, and that behind the command in flight
     foreigners = Foreigners(m, bus, ways)
     set_timeout(m, bus, LATE)
     stall = Stall(m, bus, drive.sg)

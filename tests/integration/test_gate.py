@@ -33,7 +33,7 @@ class Way:
     silent: bool = False    # sends nothing even to a free drive
 
     def go(self, process, places) -> str:
-        return process.call(self.function, *self.args, *([next(places)] if self.reads else []))
+        return process.call(self.function, *self.args, *([next(places)] if self.reads else []), timeout=60)
 
 
 def three_times(m, bus: str, process, ways: list[Way]) -> None:

@@ -108,7 +108,7 @@ def attach(m):
     eventually(lambda: len(m.call(os.listdir, "/sys/class/srlock")) == 2, 15)
     m.sh("modprobe scsi_debug ptype=5 max_luns=4 dev_size_mb=8")
     eventually(lambda: len(m.call(os.listdir, "/sys/class/srlock")) == 6, 20)
-    m.sh("udevadm settle", timeout=60)
+    m.sh("udevadm settle; udevadm control --stop-exec-queue", timeout=60)      # which would open them after each hold
     nodes = m.sh("ls -d /sys/bus/pseudo/devices/adapter0/host*/target*/*/srlock/srlock*")["stdout"].split()
     assert len(nodes) == 4
     process = m.process()

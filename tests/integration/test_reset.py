@@ -119,6 +119,20 @@ def asked_for(m, way):
         is_free(m, recorder.device)
 
 
+@test("P6 the tray is prevented again after a reset, though the drive was not ready for it at first", timeout=120)
+def not_ready(m):
+    with Recorder(m, medium="dvd+r") as recorder:
+        no_udev(m)
+        m.call(intrude.poll_every, recorder.device, 0)
+        hold = Hold(m, recorder.device)
+        recorder.fault("1e......01 sense=2/04/01")      # LOGICAL UNIT IS IN PROCESS OF BECOMING READY
+        assert m.call(reset, recorder.sg, RESET_DEVICE) == 0
+        eventually(lambda: recorder.status()["faults"] == "0", SOON, "a PREVENT")
+        kept(hold, {"sr": recorder.sr, "sg": recorder.sg}, recorder.prevented)
+        hold.release()
+        assert not recorder.prevented()
+
+
 @test("P2 a reset by the sr node or the lock file is not for foreigners", timeout=120)
 def refused(m):
     with Recorder(m, medium="dvd+r") as recorder:

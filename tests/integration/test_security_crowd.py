@@ -63,6 +63,12 @@ def crowd_in_line(m):
 def kill_user(m) -> None:
     """End all processes of the user."""
     m.sh("pkill -KILL -u user; true", check=False)
+    all_dead(m, "-u user")
+
+
+def all_dead(m, which: str) -> None:
+    """Wait until those processes have closed their files. That of one who is dead for ps is done."""
+    eventually(lambda: m.sh(f"ps {which} -o stat= | grep -v ^Z", check=False)["rc"] == 1, 60, "all are dead")
 
 
 @test("BREAK works on a holder whose descendants multiply and all join", timeout=120)
@@ -92,6 +98,7 @@ def members(m):
     assert watch.info()["count"] == 1000
     breaks_and_takes(m)
     m.sh("pkill -KILL hostile; true", check=False)
+    all_dead(m, "-C hostile")
 
 
 @test("a refused open looks at every ancestor and every member, and that takes no time to speak of", timeout=240)
@@ -208,6 +215,7 @@ def keeps_exclusive(m):
     one, breaker = holder(m), client(m)
     fd = one.process.call(os.open, one.process.call(drive.sr, BUS), NONBLOCK | os.O_EXCL)
     breaks(m, breaker=breaker)
+    wait_free(breaker)
     answer = breaker.try_acquire()
     assert (answer["errno"], answer["busy_reason"]) == (errno.EBUSY, srlock.BUSY_CLAIMED), answer
     assert breaker.acquire(flags=srlock.FORCE)["count"] == 1

@@ -224,6 +224,7 @@ def unplugged(m, bus):
     burner.says("was unplugged while it was held")
     assert burner.end() == 69, burner.err()
     assert burner.err().count("unplugged") == 1, burner.err()
+    eventually(lambda: not m.call(drive.present, bus), 20, "the drive is gone")     # the lock goes before it
     gone = m.sh(f"srlock run {name} true", check=False)
     assert gone["rc"] == 66 and "there is no drive" in gone["stderr"], gone
 
@@ -247,7 +248,8 @@ def watch(m):
     sr = m.call(drive.sr, "virtio")
     text = Background(m, f"srlock watch {sr}")
     rows = Background(m, "srlock watch --json")
-    eventually(lambda: "srlock" in m.sh(f"ls -l /proc/{rows.pid}/fd /proc/{text.pid}/fd")["stdout"])
+    for process, locks in ((text, 1), (rows, len(m.sh("ls /sys/class/srlock")["stdout"].split()))):
+        eventually(lambda: m.sh(f"ls -l /proc/{process.pid}/fd")["stdout"].count("/dev/srlock") == locks)
     burner = Background(m, f"srlock run --name burner {sr} sh -c \"echo ready; read line; true\"")
     burner.says("ready")
     m.sh(f"dd if={sr} of=/dev/null count=1", check=False)

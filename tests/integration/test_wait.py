@@ -100,7 +100,7 @@ def take_and_give(fd: int, name: str) -> None:
     srlock.release(fd)
 
 
-@test("P10 24 waiters are served first come first served")
+@test("P10 24 waiters are served first come first served", timeout=180)
 def first_come(m):
     watch, one = watcher(m), holder(m)
     names = [f"waiter {number}" for number in range(24)]
@@ -134,7 +134,7 @@ def no_barging(m):
 def late_one_leaves(m):
     watch, one = watcher(m), holder(m)
     first, second = client(m), client(m)
-    late = first.begin(srlock.try_acquire, "late", 0, 0.5)
+    late = first.begin(srlock.try_acquire, "late", 0, 5)
     wait_line(watch, 1)
     waiting = second.wait("second")
     assert late.result()["errno"] == errno.EBUSY

@@ -7,7 +7,8 @@ import os
 import re
 from dataclasses import dataclass
 
-from machine.guest import drive
+from machine import eventually
+from machine.guest import attempt, drive
 from recorder import Recorder
 
 from . import ways
@@ -56,6 +57,16 @@ class Drive:
     def device(self) -> str:
         """The block device in sysfs."""
         return f"/sys/class/block/{self.node(drive.name)}"
+
+    def quiet(self) -> None:
+        """No more polling by the kernel, and none under way; clients.quiet() says how."""
+        self.machine.call(ways.quiet, self.bus)
+        opener = self.machine.process()
+        fd = opener.call(attempt.open_, self.node(drive.sr))
+        mark = self.mark()
+        opener.call(os.close, fd)
+        eventually(lambda: any(cdb[0] == 0 for cdb in self.since(mark)), 20, "TEST UNIT READY")
+        opener.kill()
 
     def node(self, find) -> str:
         return self.machine.call(find, self.bus)

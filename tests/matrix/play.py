@@ -51,7 +51,7 @@ class Play:
 
     def run(self) -> None:
         machine = self.d.machine
-        machine.call(clients.quiet, self.d.bus)
+        self.d.quiet()
         machine.sh("modprobe -a loop dm_mod isofs; modprobe pktcdvd", check=False)
         self.lacks = [kind for kind in UPPER if not machine.call(stacked.exists, kind)]
         for part in (self.baseline, self.before, self.before_upper, self.during, self.during_upper, self.inside,
@@ -116,7 +116,7 @@ class Play:
         cast = cast_before(self.d)
         self.on_files(cast, "before")
         self.each(cast, "before", lock_files()[1:])
-        cast.end()
+        self.end(cast)
 
     def before_upper(self) -> None:
         """What was set up before the hold, which is forced where that is needed."""
@@ -128,14 +128,13 @@ class Play:
                 flags = srlock.FORCE if set(kinds) & set(FORCED) else 0
                 cast = cast_before(self.d, (), (), flags)
                 self.read_upper(cast, "before", kinds)
-                cast.end()
-                clients.wait_free(clients.watcher(self.d.machine, self.d.bus))
+                self.end(cast)
 
     def during(self) -> None:
         cast = cast_during(self.d)
         self.on_files(cast, "during")
         self.each(cast, "during", [*lock_files(), *opens(self.d.bus), *self.sysfs, *queries(self.d.bus)])
-        cast.end()
+        self.end(cast)
 
     def during_upper(self) -> None:
         """What is set up in a hold: by everybody, and by the holder for everybody."""
@@ -145,7 +144,12 @@ class Play:
             if all(map(self.has, kinds)):
                 with self.upper(cast.holder, kinds):
                     self.read_upper(cast, "during", kinds)
+        self.end(cast)
+
+    def end(self, cast: Cast) -> None:
+        """Nobody is left, and the drive is free."""
         cast.end()
+        clients.wait_free(clients.watcher(self.d.machine, self.d.bus))
 
     def on_files(self, cast: Cast, when: str) -> None:
         """Everybody reads, then everybody sends commands; the holder last, as it moves the tray."""

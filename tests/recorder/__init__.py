@@ -89,7 +89,7 @@ class Recorder:
 
     def _unlock(self) -> None:
         """udev locks the tray when it sees a disc; tests start with an unlocked one, as on other drives."""
-        self.machine.sh(f"udevadm settle; eject -i off {self.sr}; udevadm settle")
+        self.machine.sh(f"udevadm settle; eject -i off {self.sr}; udevadm settle", timeout=60)
 
     def stop(self) -> None:
         """Take it away: the nodes vanish as at an orderly unplugging."""

@@ -171,8 +171,8 @@ def mask(b: Bench) -> None:
 @test("Ctrl-C at a terminal reaches the command once")
 def terminal(b: Bench) -> None:
     master, slave = os.openpty()
-    script = ("trap 'count=$((count+1))' INT; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; "
-              "echo count=$count")
+    script = ("trap 'count=$((count+1))' INT; echo ready; while [ -z \"$count\" ]; do sleep 0.05; done; "
+              "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo count=$count")
     command = f"exec setsid --ctty --wait \"$@\" <{os.ttyname(slave)} >{b.folder}/out 2>&1"
     running = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("sh", "-c", command, "sh"))
     out = b.folder / "out"

@@ -56,6 +56,7 @@ ENDS = [
     End("offline", refuse=3, errno=errno.ENODEV, offline=True),
     End("reset by hand", errno=0, by_hand=True),
 ]
+ABORTED, DONE, RESET = ENDS[:3]
 
 
 def build(release: str) -> Path:
@@ -228,7 +229,7 @@ WHERE = [
     Where("ALLOW at RELEASE", releasing(release_errno), of_release, TIMED_OUT),
     Where("ALLOW at a close", releasing(attempt.close), nothing, (0,)),
     Where("ALLOW at a death", killed, nothing, (0,)),
-    Where("ALLOW at BREAK", broken, nothing, (0, errno.ETIMEDOUT)),
+    Where("ALLOW at BREAK", broken, of_release, (0, errno.ETIMEDOUT)),
     Where("PREVENT after a data open", holding(PREVENT, attempt.close, open_data), nothing, held=True),
     Where("PREVENT after an eject", holding(PREVENT, eject), nothing, held=True),
     Where("PREVENT after a load", holding(PREVENT, load, open_tray), nothing, held=True),
@@ -246,9 +247,9 @@ def load_recovery(m, recorder) -> None:
     m.sh(f"insmod /tmp/recovery.ko host={recorder.address.split(':')[0]}")
 
 
-def aborts(s: Scene) -> int:
-    """How many commands the kernel has tried to abort so far."""
-    return s.watch.call(drive.read, s.recorder.log).count("event abort of")
+def seen(s: Scene, what: str) -> int:
+    """How often the drive was told of an abort, or of a reset, so far."""
+    return s.watch.call(drive.read, s.recorder.log).count(f"event {what} of")
 
 
 def device_state(s: Scene) -> str:
@@ -260,14 +261,16 @@ def recover(s: Scene, end: End) -> None:
     if end.by_hand:
         assert s.m.process().begin(reset, s.recorder.sg, RESET_DEVICE).result(SOON) == 0
         return
-    before = aborts(s)
+    what = "reset" if end.refuse else "abort"
+    before = seen(s, what)
     s.watch.call(drive.write, f"{PARAMETERS}/refuse", str(end.refuse))
     s.watch.call(drive.write, f"{PARAMETERS}/expire", "1")
-    if end.action == "deaf":
-        eventually(lambda: aborts(s) > before, SOON, "an abort")
-        s.recorder.release()
     if end.offline:
         eventually(lambda: device_state(s) != "running", SOON, "the drive is offline")
+    else:
+        eventually(lambda: seen(s, what) > before, SOON, f"the {what}")
+    if end.action == "deaf":
+        s.recorder.release()
 
 
 def revive(s: Scene) -> None:
@@ -339,10 +342,9 @@ def one(s: Scene, where: Where, end: End, early: bool, waits: bool) -> None:
 
 def runs(where: Where) -> list:
     """Each end for a call that gives up before and one that does not; the next in line would hide some mistakes."""
-    aborted, done = ENDS[:2]
-    found = [(end, False, end is not aborted) for end in ENDS] + [(done, False, False)]
+    found = [(end, False, end is not ABORTED) for end in ENDS] + [(DONE, False, False)]
     if where.early:
-        found += [(end, True, False) for end in ENDS] + [(aborted, True, True)]
+        found += [(end, True, False) for end in ENDS] + [(ABORTED, True, True)]
     return [run for run in found if not (run[0].by_hand and where.begin is after_reset)]
 
 
@@ -371,6 +373,43 @@ def never_answered(m, where):
         every_end(s, where)
         m.sh("rmmod srlock", timeout=SOON)
         assert not s.recorder.prevented()
+
+
+# What the drive is asked, and what not
+
+@test("P6 what the holder has unlocked is not locked when the error handler resets the drive", timeout=120)
+def unlocked_by_the_holder(m):
+    with recovering(m) as s:
+        u = hold(s)
+        assert u.process.call(scsi.send_on, u.fd, scsi.ALLOW, 0)["good"] and not s.recorder.prevented()
+        s.hang(SHORT)
+        u.command = u.process.fork().begin(send_inquiry, u.fd, 96, FOREVER)
+        s.await_hang()
+        recover(s, RESET)
+        u.command.result(SOON)
+        revive(s)
+        for _ in range(10):
+            assert not s.recorder.prevented(), "the tray is locked"
+            time.sleep(0.1)
+        assert u.process.call(eject, u.fd) == 0 and u.process.call(becomes_usable, u.fd)
+
+
+@test("P5 a drive that does not answer the ALLOW after a late PREVENT either is not asked again, and it is told",
+      timeout=120)
+def deaf(m):
+    with recovering(m) as s:
+        u = acquiring(PREVENT)(s, ABORTED)
+        s.await_hang()
+        s.recorder.fault(f"{ALLOW} times=2 hang")
+        assert u.call.result(SOON) == errno.ETIMEDOUT
+        mark = s.recorder.mark()
+        s.recorder.release()
+        for _ in range(2):      # the error handler may have locked it again, so that a second one is due
+            s.await_hang()
+            recover(s, ABORTED)
+        eventually(lambda: "the tray may be left locked: error -110" in m.sh("dmesg")["stdout"], SOON, "the log says so")
+        assert [c.prevent for c in s.recorder.since(mark) if c.prevent is not None].count(False) == 2
+        s.recorder.await_idle(SOON)
 
 
 # Who goes while the ALLOW of the end of a hold is not answered: drive, driver or module
@@ -424,18 +463,21 @@ def unload() -> None:
     subprocess.run(["rmmod", "srlock"], check=True)
 
 
-GOING = {"the drive is deleted while it is held": deleted_while_held,
-         "the drive is deleted while it is released": deleted_while_released,
-         "sr is unbound": unbound, "the module is unloaded": unloaded}
+# A drive that is deleted has no node any more by which it could be reset.
+NOT_BY_HAND = [end for end in ENDS if not end.by_hand]
+GOING = {"the drive is deleted while it is held": (deleted_while_held, NOT_BY_HAND),
+         "the drive is deleted while it is released": (deleted_while_released, NOT_BY_HAND),
+         "sr is unbound": (unbound, ENDS), "the module is unloaded": (unloaded, ENDS)}
 
 
 @test("P11 {}, and ALLOW is never answered", each=list(GOING), timeout=300)
 def goes(m, what):
-    for end in ENDS:
+    going, ends = GOING[what]
+    for end in ends:
         m.sh("udevadm control --start-exec-queue")      # a new recorder is looked at by udev
         with recovering(m) as s:
             try:
-                GOING[what](s, end)
+                going(s, end)
                 eventually(lambda: not s.recorder.prevented(), SOON, "the tray is unlocked")
             except Exception as error:
                 error.args = (f"{end.name}: {error}",)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@ enum { NOTHING = -1, LOST = -2 };
 unsigned int uevents_lost;
 
 static int listener = -1;
+static unsigned int drops_seen;
 
 bool uevents_start(void)
 {
@@ -37,6 +39,29 @@ void uevents_stop(void)
 {
 	close(listener);
 	listener = -1;
+}
+
+/*
+ * How many the socket has lost so far. ENOBUFS is no measure: it is said once, and not
+ * again before the socket was found empty after something had been received.
+ */
+static unsigned int drops(void)
+{
+	__u32 memory[SK_MEMINFO_VARS] = { 0 };
+	socklen_t size = sizeof(memory);
+
+	if (getsockopt(listener, SOL_SOCKET, SO_MEMINFO, memory, &size))
+		perror("SO_MEMINFO");
+	return memory[SK_MEMINFO_DROPS];
+}
+
+static unsigned int newly_lost(void)
+{
+	unsigned int now = drops(), count = now - drops_seen;
+
+	drops_seen = now;
+	uevents_lost += count;
+	return count;
 }
 
 static long long now_ms(void)
@@ -94,7 +119,6 @@ static int next(const struct drive *drive, long long until)
 			message[length] = '\0';
 			kind = kind_of(drive, message, length);
 		} else if (errno == ENOBUFS) {
-			uevents_lost++;
 			kind = LOST;
 		}
 		if (kind != NOTHING)
@@ -112,14 +136,16 @@ const char *uevents_want(const struct drive *drive, const enum uevent *wanted, i
 
 	while (told < count) {
 		int kind = next(drive, until);
+		unsigned int more = newly_lost();
 
-		if (kind == NOTHING)
-			break;
-		if (kind == LOST) {
-			lost++;
+		if (more) {
+			lost += more;
 			until = now_ms() + WAIT_LOST_MS;
-			continue;
 		}
+		if (kind == NOTHING && !more)
+			break;
+		if (kind < 0)
+			continue;
 		for (; told < count && (int)wanted[told] != kind && lost; lost--)
 			told++;
 		if (told == count || (int)wanted[told] != kind)
@@ -138,6 +164,7 @@ void uevents_forget(void)
 
 	while (recv(listener, message, sizeof(message), 0) >= 0 || errno == ENOBUFS)
 		;
+	drops_seen = drops();
 }
 
 const char *uevents_skip_discs(const struct drive *drive)

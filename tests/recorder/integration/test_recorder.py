@@ -219,7 +219,8 @@ def kernel_events() -> list[str]:
 @test("recorder: the eject button of a locked drive reaches udev as an eject request", module=False)
 def eject_request(m):
     with Recorder(m) as drive:
-        m.sh("udevadm monitor --kernel --property --subsystem-match=block >/tmp/events 2>&1 & sleep 1")
+        m.sh("udevadm monitor --kernel --property --subsystem-match=block >/tmp/events 2>&1 &")
+        eventually(lambda: "KERNEL" in m.sh("cat /tmp/events")["stdout"], 15, "the monitor listens")
         assert m.call(scsi.send, drive.sg, scsi.PREVENT)["good"]
         drive.press_eject()
         assert not drive.tray_open()
@@ -234,7 +235,7 @@ def another_disc(m):
         eventually(lambda: m.call(node_size, drive.sr) == MEGABYTE, 15, "the size of the disc")
         assert m.call(read_node, drive.sr, MEGABYTE).endswith(m.call(file_digest, "/tmp/image"))
         m.call(make_file, "/tmp/image2", 2 * MEGABYTE)
-        m.sh(f"eject -i off {drive.sr}")
+        m.sh(f"udevadm settle; eject -i off {drive.sr}; udevadm settle")    # udev locks the tray
         drive.insert("image /tmp/image2")
         eventually(lambda: m.call(node_size, drive.sr) == 2 * MEGABYTE, 15, "the size of the other disc")
         assert m.call(read_node, drive.sr, 2 * MEGABYTE).endswith(m.call(file_digest, "/tmp/image2"))
