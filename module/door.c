@@ -452,7 +452,9 @@ int srlock_door_end(struct srlock_drive *drive, bool keep)
 	}
 
 	ret = srlock_command(drive, SRLOCK_COMMAND_ALLOW, false);
-	srlock_door_settle(door, ret);
+	/* What a detach has cut short, it tries again. */
+	if (ret >= 0 || !srlock_drive_is_gone(drive))
+		srlock_door_settle(door, ret);
 	WRITE_ONCE(door->prevented, false);
 
 	return ret == SRLOCK_COMMAND_UNKNOWN ? 0 : ret;
