@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-import clients
 import discs
 import intrude
 from holding import DRIVES, NO_PREVENT, Hold, attribute, door, no_udev, text
@@ -21,7 +20,7 @@ RO, NONBLOCK, RW = os.O_RDONLY, os.O_RDONLY | os.O_NONBLOCK, os.O_RDWR | os.O_NO
 def quiet(m, bus: str) -> int:
     """Neither udev nor the kernel's poll from here on; a mark in the trace."""
     no_udev(m)
-    clients.quiet(m, bus)
+    m.call(intrude.poll_every, bus, 0)
     assert not m.locked(bus)
     return m.trace.mark()
 
