@@ -452,7 +452,10 @@ int srlock_door_end(struct srlock_drive *drive, bool keep)
 	}
 
 	ret = srlock_command(drive, SRLOCK_COMMAND_ALLOW, false);
-	/* What a detach has cut short, it tries again. */
+	/*
+	 * A detach takes the pass away, and then this is refused; it tries again itself. It
+	 * says that the drive is gone before it does so.
+	 */
 	if (ret >= 0 || !srlock_drive_is_gone(drive))
 		srlock_door_settle(door, ret);
 	WRITE_ONCE(door->prevented, false);

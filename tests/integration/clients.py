@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 import weakref
+from collections.abc import Callable
 
 from machine import GuestError, eventually
 from machine.guest import attempt, drive, scsi, srlock
@@ -132,14 +133,19 @@ def quiet(m, bus: str = BUS) -> None:
     if m.call(drive.read, attribute := m.call(poll_attribute, bus)) == "0":
         return
     m.call(drive.write, attribute, "0")
+    let_checks_end(m, bus, m.trace.mark, lambda mark: [c.cdb for c in m.trace.since(mark, bus)])
+
+
+def let_checks_end(m, bus: str, mark: Callable, since: Callable) -> None:
+    """Wait until the kernel no longer looks whether there is another disc; mark() and since(): what the drive is sent."""
     # An open waits for a check that has begun. Its close asks for another, which ends with TEST UNIT READY.
     opener = m.process()
     fd = opener.call(attempt.open_, opener.call(drive.sr, bus))
     if fd < 0:
         return   # held: there are no checks
-    mark = m.trace.mark()
+    place = mark()
     opener.call(os.close, fd)
-    wait_sent(m, mark, bus, scsi.TEST_UNIT_READY[0])
+    eventually(lambda: any(cdb[0] == scsi.TEST_UNIT_READY[0] for cdb in since(place)), 20, "the check of a close")
     opener.kill()
 
 

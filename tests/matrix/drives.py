@@ -7,8 +7,8 @@ import os
 import re
 from dataclasses import dataclass
 
-from machine import eventually
-from machine.guest import attempt, drive
+import clients
+from machine.guest import drive
 from recorder import Recorder
 
 from . import ways
@@ -59,14 +59,9 @@ class Drive:
         return f"/sys/class/block/{self.node(drive.name)}"
 
     def quiet(self) -> None:
-        """No more polling by the kernel, and none under way; clients.quiet() says how."""
+        """No more polling by the kernel, and none under way."""
         self.machine.call(ways.quiet, self.bus)
-        opener = self.machine.process()
-        fd = opener.call(attempt.open_, self.node(drive.sr))
-        mark = self.mark()
-        opener.call(os.close, fd)
-        eventually(lambda: any(cdb[0] == 0 for cdb in self.since(mark)), 20, "TEST UNIT READY")
-        opener.kill()
+        clients.let_checks_end(self.machine, self.bus, self.mark, self.since)
 
     def node(self, find) -> str:
         return self.machine.call(find, self.bus)
