@@ -395,14 +395,19 @@ def own_command(m):
         play(s, "acquiring", begin_own(PREVENT, 0))
 
 
+def answer_late(s: Scene, fault: str) -> None:
+    """A PREVENT that is answered after its ACQUIRE has given up, and what the drive then has for the ALLOW."""
+    u = begin_own(PREVENT, 0)(s)
+    s.recorder.fault(fault)
+    assert u.call.result(SOON) == errno.ETIMEDOUT
+    s.end()
+
+
 @test("P5 a PREVENT that is answered late is taken back, also from a drive that has an error for that at first",
       timeout=300)
 def error_after_late_answer(m):
     with scene(m) as s:
-        u = begin_own(PREVENT, 0)(s)
-        s.recorder.fault(f"{ALLOW} sense=4/44/00")
-        assert u.call.result(SOON) == errno.ETIMEDOUT
-        s.end()
+        answer_late(s, f"{ALLOW} sense=4/44/00")
         s.free()
 
 
@@ -410,10 +415,7 @@ def error_after_late_answer(m):
       timeout=300)
 def error_for_good(m):
     with scene(m) as s:
-        u = begin_own(PREVENT, 0)(s)
-        s.recorder.fault(f"{ALLOW} times=5 sense=4/44/00")
-        assert u.call.result(SOON) == errno.ETIMEDOUT
-        s.end()
+        answer_late(s, f"{ALLOW} times=5 sense=4/44/00")
         eventually(lambda: "the tray may be left locked" in m.sh("dmesg")["stdout"], SOON, "the log says so")
         assert s.recorder.prevented() and s.recorder.status()["faults"] == "0"
         s.set_timeout(60000)

@@ -452,8 +452,9 @@ def unbound(s: Scene, end: End) -> None:
 def unloaded(s: Scene, end: End) -> None:
     killed(s, end)
     s.await_hang()
-    going = s.m.process().begin(unload, timeout=2 * SOON)
-    eventually(lambda: not s.m.call(os.path.exists, s.path), SOON, "the module's exit has begun")
+    going = s.m.process().begin(unload)
+    eventually(lambda: s.m.call(drive.read, "/sys/module/srlock/initstate").strip() == "going", SOON,
+               "the module's exit has begun")
     recover(s, end)
     going.result(SOON)
     s.m.sh("insmod /opt/srlock.ko")
