@@ -290,25 +290,45 @@ static bool lets_strangers_in(const struct drive *drive)
 }
 
 /*
- * The lock state of MODE SENSE's capabilities page. Drives that have no such page, as
- * scsi_debug's, are known by the witness only.
+ * The lock state of MODE SENSE's capabilities page: 0 or 1, or a negative errno. Drives
+ * that have no such page (-ENODATA), as scsi_debug's, are known by the witness only.
  */
-static bool says_unlocked(const struct drive *drive)
+static int asked_for_lock(int fd)
 {
 	unsigned char sense_mode[10] = { 0x5a, 0, MODE_PAGE, 0, 0, 0, 0, 0, MODE_LENGTH, 0 };
 	unsigned char data[MODE_LENGTH] = { 0 };
-	int sg = open(drive->sg, O_RDWR);
-	unsigned char *page;
-	int status;
+	int status = send(fd, sense_mode, sizeof(sense_mode), data, sizeof(data));
+	unsigned char *page = data + 8 + (data[6] << 8 | data[7]);
 
-	if (sg < 0)
-		return false;
-	status = send(sg, sense_mode, sizeof(sense_mode), data, sizeof(data));
-	close(sg);
-	page = data + 8 + (data[6] << 8 | data[7]);
+	if (status && status != STATUS_CHECK_CONDITION)
+		return status < 0 ? status : -EIO;
 	if (status || page + 6 > data + sizeof(data) || (page[0] & 0x3f) != MODE_PAGE)
-		return true;
-	return !(page[6] & 2);
+		return -ENODATA;
+	return !!(page[6] & 2);
+}
+
+static bool says_unlocked(const struct drive *drive)
+{
+	int sg = open(drive->sg, O_RDWR);
+	int locked = sg < 0 ? -errno : asked_for_lock(sg);
+
+	close(sg);
+	return !locked || locked == -ENODATA;
+}
+
+bool becomes_locked(const struct drive *drive, int lock)
+{
+	__u64 end = now_ns() + LATE_S * (__u64)SECOND_NS;
+	char address[32], line[64];
+	int locked;
+
+	while ((locked = asked_for_lock(lock)) != 1 && locked != -ENODATA && now_ns() < end)
+		usleep(1000);
+	if (locked != -ENODATA)
+		return locked == 1;
+	address_of(drive, address, sizeof(address));
+	snprintf(line, sizeof(line), "%s tray=1 ", address);
+	return strstr(witness(), line);
 }
 
 /* Not while it is being probed. */

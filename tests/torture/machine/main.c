@@ -19,6 +19,7 @@ static const struct {
 	{ "unplug", phase_unplug },
 	{ "load", phase_load },
 	{ "hand-over", phase_hand_over },
+	{ "hibernate", phase_hibernate },
 	{ }
 };
 

@@ -147,6 +147,8 @@ void clean_baseline(const struct drive *drives, int count);
 /* sr was unbound from a device (H:C:T:L); the device is gone. */
 void note_unbound(const char *address);
 void note_gone(const char *address);
+/* Whether the tray is locked, or is in a while; lock: of the holder, as sg has no holder. */
+bool becomes_locked(const struct drive *drive, int lock);
 /* Whether the drive is free and as it was, all actors being dead. */
 bool clean(const struct drive *drive);
 /* The same for all drives when the module is not loaded. */
@@ -176,6 +178,7 @@ int phase_launch(unsigned long count);
 int phase_unplug(unsigned long count);
 int phase_load(unsigned long count);
 int phase_hand_over(unsigned long count);
+int phase_hibernate(unsigned long count);
 int phase_burn(const char *sr);
 
 #endif
