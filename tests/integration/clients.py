@@ -121,10 +121,17 @@ def pass_file(source: Client, process) -> Client:
     return Client(process, taking.result())
 
 
+def end_udev(m) -> None:
+    """End udev when it has done what it was told to."""
+    # Its main process (252) was seen to stay though it had agreed to end.
+    m.sh("udevadm settle && udevadm control --exit || exit; for i in $(seq 150); do "
+         "pid=$(pidof systemd-udevd) || exit 0; sleep 0.1; done; kill -KILL $pid", timeout=90)
+
+
 def calm(m) -> None:
     """End udev, which after a release opens the drive and locks its tray (cdrom_id)."""
     if m not in _calm:
-        m.sh("udevadm settle && udevadm control --exit; while pidof systemd-udevd; do sleep 0.1; done", timeout=60)
+        end_udev(m)
         _calm.add(m)
 
 

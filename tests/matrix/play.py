@@ -36,7 +36,7 @@ class Play:
         self.say = say
         self.d = drives.attach(name, machine)
         # udev comes back in kernel(); until then nobody opens the drive but the test
-        machine.sh("udevadm settle; udevadm control --exit; while pidof systemd-udevd; do sleep 0.1; done", timeout=60)
+        clients.end_udev(machine)
         self.table, self.numbers, self.release = table, numbers, release
         self.judge = Judge(table, release)
         self.groups: dict[tuple[str, str], Group] = {}
