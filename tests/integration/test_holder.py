@@ -138,6 +138,20 @@ def lock_file(m, bus):
     assert seen.count(OWN) == 2, seen
 
 
+@test("P5 a command on the lock file of a drive that the kernel has taken offline is ENODEV", timeout=120)
+def offline(m):
+    no_udev(m)
+    hold = Hold(m, "virtio")
+    state = m.call(drive.device, "virtio") + "/state"
+    m.call(drive.write, state, "offline\n")
+    assert hold.call(intrude.word_of_command, hold.fd, OWN, 79) == "ENODEV"
+    assert hold.call(intrude.ioctl, hold.fd, cdrom.CDROMEJECT) == "ENODEV"
+    m.call(drive.write, state, "running\n")
+    assert hold.call(intrude.word_of_command, hold.fd, OWN, 79) == "ok"
+    hold.release()
+    assert not m.locked("virtio")
+
+
 @test("P4 whoever has the file sends commands through it, but is no holder by that", each=["virtio"], timeout=120)
 def orphan(m, bus):
     path = m.call(drive.sr, bus)

@@ -9,6 +9,7 @@ import select
 import time
 
 import intrude
+from hanging import delete
 from holding import DRIVES, Hold, door, is_free, no_udev, text
 from machine import GuestError, eventually, test
 from machine.guest import drive, scsi, srlock
@@ -66,6 +67,24 @@ def waiting(m, bus):
     m.unplug(bus)
     assert [pending.result(30)["errno"] for pending in waiters] == [errno.ENODEV] * 3
     told(hold)
+
+
+@test("P11 those who wait for another program's claim get ENODEV when the drive is deleted", timeout=120)
+def waiting_for_claim(m):
+    no_udev(m)
+    opener = m.process()
+    opener.call(os.open, m.call(drive.sr, "virtio"), NONBLOCK | os.O_EXCL)
+    path = m.call(drive.srlock, "virtio")
+    watch = m.process()
+    fd = watch.call(srlock.open_lock, path)
+    waiters = []
+    for _ in range(2):
+        process = m.process()
+        waiters.append(process.begin(srlock.try_acquire, process.call(srlock.open_lock, path), "waiter", 0, None))
+    eventually(lambda: watch.call(srlock.info, fd)["waiters"] == 2)
+    m.process().call(delete, "virtio")
+    assert [pending.result(30)["errno"] for pending in waiters] == [errno.ENODEV] * 2
+    eventually(lambda: watch.call(srlock.info, fd)["state"] == srlock.GONE, 20)
 
 
 @test("P11 a lock file of a drive that was unplugged free gives ENODEV ({})", each=DRIVES, timeout=120)
