@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
-from machine import eventually
+from machine import Skip, eventually
 from machine.guest import drive, shell, srlock
 
 DRIVES = ["ahci", "virtio", "usb"]
@@ -59,6 +60,12 @@ def attribute(m, bus: str, name: str) -> str:
 def set_timeout(m, bus: str, milliseconds: int) -> None:
     """command_timeout_ms of a drive."""
     m.call(drive.write, f"{m.call(drive.attributes, bus)}/command_timeout_ms", str(milliseconds))
+
+
+def probes(m) -> None:
+    """The test is of kernel probes: skip it where the kernel has none, as the project's own."""
+    if not m.call(os.path.exists, "/sys/kernel/tracing/kprobe_events"):
+        raise Skip("the kernel has no kprobe_events")
 
 
 def no_udev(m) -> None:

@@ -13,7 +13,7 @@ import signal
 import time
 
 import intrude
-from holding import DRIVES, Hold, attribute, is_free, no_udev, set_timeout, text
+from holding import DRIVES, Hold, attribute, is_free, no_udev, probes, set_timeout, text
 from machine import GuestError, ProcessGone, eventually, test
 from machine.guest import attempt, drive, scsi, srlock
 
@@ -199,6 +199,7 @@ FOR_ANSWER = {"blk_execute_rq", "sg_common_write", "sg_read"}
 @test("P3 nobody waits at a frozen queue, over 100 holds under load ({})",
       each=SHALLOW_AND_DEEP, timeout=300)
 def no_stall(m, bus):
+    probes(m)
     no_udev(m)
     m.call(watch_freezes)
     m.call(freeze, bus)

@@ -11,7 +11,7 @@ import os
 import struct
 
 import intrude
-from holding import DRIVES, Hold, attribute, no_udev
+from holding import DRIVES, Hold, attribute, no_udev, probes
 from machine import eventually, test
 from machine.guest import drive, scsi, shell, srlock
 
@@ -90,6 +90,7 @@ def pointers(path: str) -> list[str]:
 
 @test("P8 without a hold the drive's own operation pointers are in place ({})", each=DRIVES, timeout=180)
 def same_pointers(m, bus):
+    probes(m)
     no_udev(m)
     for each in DRIVES:
         m.call(intrude.poll_every, each, 0)
@@ -149,6 +150,7 @@ def use(bus: str) -> None:
 
 @test("P8 without a hold none of the module's functions is called ({})", each=DRIVES, timeout=180)
 def no_calls(m, bus):
+    probes(m)
     no_udev(m)
     swapped = m.call(watch_functions)
     Hold(m, bus).release()                 # idle again is idle, too

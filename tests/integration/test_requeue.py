@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 import intrude
-from holding import no_udev
+from holding import no_udev, probes
 from machine import eventually, test
 from machine.guest import drive, scsi, srlock
 from recorder import SECTOR, Recorder
@@ -73,6 +73,7 @@ def answers(recorder: Recorder, mark: int, status: int) -> int:
 @test("P2 a command that the drive has sent back ({0[1]}) is refused, not kept for later, over 40 holds ({0[0]})",
       each=[("bsg", "TASK SET FULL"), ("bsg", "BUSY")], timeout=400)
 def sent_back(m, case):
+    probes(m)
     way, word = case
     status = {"TASK SET FULL": 0x28, "BUSY": 0x08}[word]
     with Recorder(m, medium="dvd+r") as recorder:
