@@ -130,10 +130,6 @@ def in_flight(m, bus):
 
 # By the administrator
 
-def delete(bus: str) -> None:
-    drive.write(f"{drive.device(bus)}/delete", "1")
-
-
 @test("P11 a drive that is deleted while held has its tray unlocked ({})", each=DRIVES, timeout=120)
 def deleted(m, bus):
     no_udev(m)
