@@ -123,7 +123,7 @@ def pass_file(source: Client, process) -> Client:
 
 def end_udev(m) -> None:
     """End udev when it has done what it was told to."""
-    # Its main process (252) was seen to stay though it had agreed to end.
+    # Its main process (252) was seen to stay though it had agreed to end, once.
     m.sh("udevadm settle && udevadm control --exit || exit; for i in $(seq 150); do "
          "pid=$(pidof systemd-udevd) || exit 0; sleep 0.1; done; kill -KILL $pid", timeout=90)
 

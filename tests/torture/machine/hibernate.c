@@ -224,7 +224,7 @@ int phase_hibernate(unsigned long count)
 	__u64 duration = 0;
 
 	tap_scope("hibernate");
-	tap_true("drives with a lock", found > 0 && found * ACTORS <= MAX_ACTORS);
+	tap_true("drives with a lock", found > 0);
 	clean_baseline(drives, found);
 	for (int i = 0; i < found; i++) {
 		__u64 cycle = actor_duration(ROLE_HOLDER, &drives[i]);

@@ -2,7 +2,7 @@
 /*
  * srlock_kcov.ko - KCOV for one module, on a kernel that has none
  *
- * Kernels that have it look for much else, too, and are some hundred times slower. The
+ * Kernels that have it look for much else, too, and are much slower. The
  * file kcov in debugfs is that of Documentation/dev-tools/kcov.rst, for KCOV_TRACE_PC of
  * the calling task; the trace ends with the last use of the file, not with the
  * task. The file kcov_places counts the places that have run, whoever ran them:
