@@ -81,8 +81,8 @@ def run_body(case: Case, machine: Machine) -> BaseException | None:
     if result:
         return result[0]
     stuck = sys._current_frames().get(thread.ident)
-    where = "".join(traceback.format_stack(stuck)[-4:]) if stuck else ""
-    return TimeoutError(f"not finished after {limit:.0f} s\n{where}")
+    where = places(traceback.extract_stack(stuck)) if stuck else []
+    return TimeoutError("\n".join([f"not finished after {limit:.0f} s", *where]))
 
 
 def attempt(case: Case, machine: Machine) -> Outcome:
@@ -109,10 +109,14 @@ def attempt(case: Case, machine: Machine) -> Outcome:
 
 def describe(error: BaseException) -> list[str]:
     """An exception for people: where in the test, and what."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/machine/" not in f.filename]
-    lines = [f"{Path(f.filename).name}:{f.lineno}: {f.line}" for f in frames if "threading" not in f.filename]
     text = str(error) or "(no message)"
-    return [*lines[-4:], f"{type(error).__name__}: {text}"]
+    return [*places(traceback.extract_tb(error.__traceback__)), f"{type(error).__name__}: {text}"]
+
+
+def places(stack: traceback.StackSummary) -> list[str]:
+    """The innermost lines of a stack that are the tests' own."""
+    frames = [f for f in stack if "/machine/" not in f.filename and "threading" not in f.filename]
+    return [f"{Path(f.filename).name}:{f.lineno}: {f.line}" for f in frames[-4:]]
 
 
 def run_case(case: Case, payload: state.Payload, base: dict, options: argparse.Namespace) -> Outcome:
