@@ -62,6 +62,28 @@ SAMPLES = {
         "ata_qc_issue / ktime_get",
         ["ata_qc_issue+0x33/0x90", "ata_scsi_queuecmd+0x1/0x2", "scsi_queue_rq.part.0+0x33/0x90", GATE,
          "srlock_call+0x1/0x2 [srlock]"], KERNEL), 0),
+    "a race of the block layer's, in what another module does through the gate": (race(
+        "blk_mq_sched_dispatch_requests / blk_mq_sched_dispatch_requests",
+        ["blk_mq_sched_dispatch_requests+0xde/0x10e", "sr_lock_door+0x3f/0x50 [sr_mod]",
+         "sr_block_release+0x3f/0x64 [sr_mod]", "srlock_release+0x18a/0x22f [srlock]", "blkdev_put+0x2a7/0x2f4"],
+        KERNEL), 0),
+    "a race in a function of another module that the module called": (race(
+        "scsi_sd_x / ktime_get", ["sr_packet+0x10/0x90 [sr_mod]", OURS, OTHER], KERNEL), 1),
+    "the clock's, which is read without a lock": (
+        [RULE, "BUG: KCSAN: data-race in ktime_get_mono_fast_ns+0x92/0x10b", "",
+         "race at unknown origin, with read to 0xffffffff822b42a8 of 8 bytes by task 54 on cpu 1:",
+         " ktime_get_mono_fast_ns+0x92/0x10b", " blk_pm_mark_last_busy+0x4c/0x6e", f" {OURS}", "", RULE], 0),
+    "a timer's with the sleeper that looks whether it is over": (race(
+        "hrtimer_wakeup / schedule_hrtimeout_range_clock",
+        ["hrtimer_wakeup+0x2d/0x4e", "__hrtimer_run_queues+0x16b/0x24e", "schedule_hrtimeout_range_clock+0xde/0x152",
+         "usleep_range_state+0x91/0xa4", OURS],
+        ["schedule_hrtimeout_range_clock+0xde/0x152", "usleep_range_state+0x91/0xa4", OURS]), 0),
+    "the hint of where a free bit is": (race(
+        "sbitmap_put / sbitmap_put", ["sbitmap_put+0xab/0xbd", "scsi_device_unbusy+0x98/0xba"],
+        ["sbitmap_put+0xab/0xbd", "scsi_mq_put_budget+0x34/0x3d", "srlock_refuse_request+0x2b4/0x3b2 [srlock]"]), 0),
+    "one of such a function's with the module itself": (race(
+        "schedule_hrtimeout_range_clock / srlock_x", ["schedule_hrtimeout_range_clock+0xde/0x152", OURS],
+        [OURS, OTHER]), 1),
     "one through the gate, and the module itself in the other stack": (race(
         "scsi_queue_rq / list_del", ["scsi_queue_rq+0x33/0x90", GATE], ["list_del+0x1/0x2", OURS]), 1),
     "a race that ends with the log": (race("ktime_get / strscpy", KERNEL, ["strscpy+0x1/0x2", OURS])[:-4], 1),
