@@ -68,7 +68,7 @@ SAMPLES = {
          "sr_block_release+0x3f/0x64 [sr_mod]", "srlock_release+0x18a/0x22f [srlock]", "blkdev_put+0x2a7/0x2f4"],
         KERNEL), 0),
     "a race in a function of another module that the module called": (race(
-        "scsi_sd_x / ktime_get", ["sr_packet+0x10/0x90 [sr_mod]", OURS, OTHER], KERNEL), 1),
+        "sr_packet / ktime_get", ["sr_packet+0x10/0x90 [sr_mod]", OURS, OTHER], KERNEL), 1),
     "the clock's, which is read without a lock": (
         [RULE, "BUG: KCSAN: data-race in ktime_get_mono_fast_ns+0x92/0x10b", "",
          "race at unknown origin, with read to 0xffffffff822b42a8 of 8 bytes by task 54 on cpu 1:",
