@@ -27,6 +27,8 @@ def race(headline: str, *stacks: list[str]) -> list[str]:
 
 OURS, OTHER = "srlock_lock_acquire+0x1c/0x90 [srlock]", "vfs_read+0x12/0x340"
 GATE = "srlock_queue_rq+0x90/0x210 [srlock]"
+FENCE = ["blk_mq_tagset_busy_iter+0x4b/0x68", "srlock_gate_fence+0x8c/0x16a [srlock]"]
+COMMAND = ["srlock_execute+0x13f/0x1d9 [srlock]", "srlock_gate_close+0x31/0x52 [srlock]"]
 KERNEL = ["ktime_get+0x10/0x90", "tick_sched_timer+0x30/0x90"]
 
 # what it is: the log, and how many reports there are to see
@@ -81,6 +83,26 @@ SAMPLES = {
     "the hint of where a free bit is": (race(
         "sbitmap_put / sbitmap_put", ["sbitmap_put+0xab/0xbd", "scsi_device_unbusy+0x98/0xba"],
         ["sbitmap_put+0xab/0xbd", "scsi_mq_put_budget+0x34/0x3d", "srlock_refuse_request+0x2b4/0x3b2 [srlock]"]), 0),
+    "a bit that is free at first sight": (race(
+        "_find_next_zero_bit / sbitmap_find_bit_in_word",
+        ["sbitmap_find_bit_in_word+0xa1/0xe3", "__sbitmap_get+0x73/0xc3", "blk_mq_get_tag+0x10e/0x3a5",
+         "scsi_alloc_request+0x15/0x3d", *COMMAND],
+        ["_find_next_zero_bit+0x3c/0x83", "sbitmap_find_bit_in_word+0x70/0xe3", "blk_mq_get_tag+0x10e/0x3a5"]), 0),
+    "a request that gets its tag, and the walk over the tags": (race(
+        "__blk_mq_get_driver_tag / blk_mq_find_and_get_req",
+        ["__blk_mq_get_driver_tag+0x9a/0xe4", "blk_mq_dispatch_rq_list+0xe2/0x583", "blk_execute_rq+0xc6/0x13c", *COMMAND],
+        ["blk_mq_find_and_get_req+0x4e/0x9b", "bt_tags_iter+0x9d/0xe1", *FENCE]), 0),
+    "a request that is begun, and the walk over the tags": (race(
+        "blk_execute_rq / is_flush_rq", ["blk_execute_rq+0x7f/0x13c", *COMMAND],
+        ["is_flush_rq+0x1c/0x34", "blk_mq_put_rq_ref+0x1a/0x5c", "bt_tags_iter+0xbc/0xe1", *FENCE]), 0),
+    "a request that is begun, and something else": (race(
+        "blk_execute_rq / blk_end_sync_rq", ["blk_execute_rq+0x7f/0x13c", *COMMAND],
+        ["blk_end_sync_rq+0x1c/0x34", "__blk_mq_end_request+0x1a/0x5c"]), 1),
+    "a request that is begun, and the module in the walk": (race(
+        "blk_execute_rq / blk_rq_is_passthrough", ["blk_execute_rq+0x7f/0x13c", *COMMAND],
+        ["blk_rq_is_passthrough+0x1c/0x34", "srlock_check_busy+0x1a/0x5c [srlock]", "bt_tags_iter+0xaa/0xe1", *FENCE]), 1),
+    "bits of the module's own": (race(
+        "_find_next_zero_bit / ktime_get", KERNEL, ["_find_next_zero_bit+0x3c/0x83", OURS, OTHER]), 1),
     "one of such a function's with the module itself": (race(
         "schedule_hrtimeout_range_clock / srlock_x", ["schedule_hrtimeout_range_clock+0xde/0x152", OURS],
         [OURS, OTHER]), 1),
