@@ -227,8 +227,9 @@ int srlock_call_break(struct srlock_client *client)
  * srlock_call_close() - the last close of a file
  * @client: the file
  *
- * Context: Process context. Sleeps as a release does, but not if the process exits:
- * that has no time for a drive that is busy with something.
+ * Context: Process context. Sleeps as a release does, but not if the process exits: that
+ * has no time for a drive that is busy with something. Nor has a kernel thread, which
+ * closes files for many others.
  */
 void srlock_call_close(struct srlock_client *client)
 {
@@ -238,7 +239,7 @@ void srlock_call_close(struct srlock_client *client)
 	if (srlock_lock_close(client, &wait.waiter) != -EINPROGRESS)
 		return;
 
-	if (current->flags & PF_EXITING)
+	if (current->flags & (PF_EXITING | PF_KTHREAD))
 		srlock_lock_cancel(&wait.waiter, 0);
 	else
 		srlock_wait_released(&wait, srlock_release_timeout(client), 0);

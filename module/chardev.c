@@ -270,13 +270,15 @@ static int srlock_command_with_pass(struct srlock_drive *drive, unsigned int gen
 {
 	struct srlock_passes *passes = &drive->gate.passes;
 	struct srlock_pass pass;
+	bool ejecting;
 	int ret;
 
 	if (!srlock_pass_take(passes, &pass, generation, 0))
 		return -EPERM;
-	if (cmd == CDROMEJECT)
-		srlock_door_allow_eject(drive);
+	ejecting = cmd == CDROMEJECT && srlock_door_eject_begin(drive);
 	ret = srlock_scsi_ioctl(drive->sdev, true, cmd, argp);
+	if (ejecting)
+		srlock_door_eject_end(drive);
 	if (READ_ONCE(drive->door.undone))
 		srlock_door_restore(drive, generation);
 	srlock_pass_drop(passes, &pass);

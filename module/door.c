@@ -14,6 +14,7 @@
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/kref.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <scsi/scsi.h>
 #include <scsi/scsi_cmnd.h>
@@ -42,6 +43,9 @@
 /* A drive that has an error for an ALLOW which nobody waits for is asked so often. */
 #define SRLOCK_TAKE_BACK_MAX	5
 #define SRLOCK_TAKE_BACK_ERROR_MS	1000
+
+/* Between two looks whether the tray is still being locked that is to be ejected. */
+#define SRLOCK_EJECT_POLL_US		500
 
 /* The drive knows no such command. */
 #define SRLOCK_COMMAND_UNKNOWN	1
@@ -318,6 +322,10 @@ static void srlock_command_work(struct work_struct *work)
 		command->result = srlock_command_send(command);
 		srlock_pass_drop(passes, &pass);
 	}
+	/* Refused as its hold has ended, which is no proof of anything. */
+	if (command->result == -EOPNOTSUPP &&
+	    srlock_passes_generation(passes) != command->generation)
+		command->result = -EINTR;
 	if (xchg(&command->over, true)) {
 		if (srlock_command_left_locked(command))
 			srlock_take_back(drive);
@@ -526,6 +534,8 @@ void srlock_door_note(struct srlock_door *door, const u8 *cdb, bool by_kernel)
  * @drive: the calling task has a pass for it
  * @generation: that of the pass
  *
+ * Not while somebody ejects: that call does it when it ends.
+ *
  * Context: Process context, sleeps; on the holder's own account, as long as its own
  * commands may.
  */
@@ -533,32 +543,59 @@ void srlock_door_restore(struct srlock_drive *drive, unsigned int generation)
 {
 	struct srlock_door *door = &drive->door;
 
-	WRITE_ONCE(door->undone, false);
-	if (!READ_ONCE(door->wanted) || READ_ONCE(door->allowed))
-		return;
-
-	srlock_prevent(drive, generation);
+	/* Pairs with srlock_door_eject_begin(): one of the two sees the other. */
+	atomic_inc(&door->restoring);
+	smp_mb__after_atomic();
+	if (!atomic_read(&door->ejecting)) {
+		WRITE_ONCE(door->undone, false);
+		if (READ_ONCE(door->wanted) && !READ_ONCE(door->allowed))
+			srlock_prevent(drive, generation);
+	}
+	atomic_dec(&door->restoring);
 }
 
 /**
- * srlock_door_allow_eject() - the holder ejects, so unlock first
+ * srlock_door_eject_begin() - the holder ejects, so unlock first
  * @drive: the calling task has a pass for it
  *
- * srlock_door_restore() locks again after that.
+ * What another call of the holder's is just doing to lock the tray is waited for.
  *
  * Context: Process context, sleeps; on the holder's own account.
+ * Return: true if srlock_door_eject_end() is due, and srlock_door_restore() after that.
  */
-void srlock_door_allow_eject(struct srlock_drive *drive)
+bool srlock_door_eject_begin(struct srlock_drive *drive)
 {
 	struct srlock_door *door = &drive->door;
 
-	if (!READ_ONCE(door->wanted) || READ_ONCE(door->allowed))
-		return;
+	if (!READ_ONCE(door->wanted))
+		return false;
+
+	/* Pairs with srlock_door_restore(). */
+	atomic_inc(&door->ejecting);
+	smp_mb__after_atomic();
+	while (atomic_read(&door->restoring) && !fatal_signal_pending(current))
+		usleep_range(SRLOCK_EJECT_POLL_US, 2 * SRLOCK_EJECT_POLL_US);
+
+	if (READ_ONCE(door->allowed))
+		return true;
 
 	srlock_execute(drive, SRLOCK_COMMAND_ALLOW, false);
 	WRITE_ONCE(door->undone, true);
 	/* After that; pairs with the acquire in srlock_door_is_unlocked(). */
 	smp_store_release(&door->allowed, false);
+
+	return true;
+}
+
+/**
+ * srlock_door_eject_end() - the eject is over, whatever came of it
+ * @drive: srlock_door_eject_begin() has returned true for it
+ *
+ * Context: Any.
+ */
+void srlock_door_eject_end(struct srlock_drive *drive)
+{
+	atomic_dec(&drive->door.ejecting);
 }
 
 /**
@@ -572,7 +609,7 @@ void srlock_door_allow_eject(struct srlock_drive *drive)
  */
 bool srlock_door_is_unlocked(const struct srlock_door *door)
 {
-	/* Pairs with the release in srlock_door_allow_eject(). */
+	/* Pairs with the release in srlock_door_eject_begin(). */
 	bool allowed = smp_load_acquire(&door->allowed);
 
 	return READ_ONCE(door->wanted) && !allowed && !READ_ONCE(door->undone) &&

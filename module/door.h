@@ -37,6 +37,8 @@ enum srlock_command_kind {
  * @locked_before: it was locked when the hold began
  * @due: a hold, or an acquire, has not ended in an ALLOW yet
  * @unanswered: commands of the module's own that nobody waits for any more
+ * @ejecting: calls of the holder's between their ALLOW and the end of their eject
+ * @restoring: calls that send PREVENT again, or are about to
  *
  * Written by whoever finds out, without a lock: each is a fact of its own, and the
  * drive is asked again where it matters.
@@ -49,6 +51,8 @@ struct srlock_door {
 	bool locked_before;
 	bool due;
 	atomic_t unanswered;
+	atomic_t ejecting;
+	atomic_t restoring;
 };
 
 int srlock_door_begin(struct srlock_drive *drive, bool prevent);
@@ -56,7 +60,8 @@ int srlock_door_end(struct srlock_drive *drive, bool keep);
 void srlock_door_detach(struct srlock_drive *drive);
 void srlock_door_note(struct srlock_door *door, const u8 *cdb, bool by_kernel);
 void srlock_door_restore(struct srlock_drive *drive, unsigned int generation);
-void srlock_door_allow_eject(struct srlock_drive *drive);
+bool srlock_door_eject_begin(struct srlock_drive *drive);
+void srlock_door_eject_end(struct srlock_drive *drive);
 bool srlock_door_is_unlocked(const struct srlock_door *door);
 
 #endif /* SRLOCK_DOOR_H */

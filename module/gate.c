@@ -372,12 +372,15 @@ int srlock_gate_close_disk(struct srlock_gate *gate, bool force)
 	return ret;
 }
 
+/* With the module that its real fops lie in: an unbind lets go of that as well. */
 static struct gendisk *srlock_get_gated_disk(struct srlock_gate *gate)
 {
 	struct gendisk *disk;
 
 	mutex_lock(&gate->mutex);
 	disk = gate->gated_disk;
+	if (disk && !try_module_get(disk->fops->owner))
+		disk = NULL;
 	if (disk)
 		get_device(disk_to_dev(disk));
 	mutex_unlock(&gate->mutex);
@@ -393,7 +396,7 @@ static void srlock_drop_cache(struct srlock_gate *gate)
 		return;
 
 	invalidate_bdev(disk->part0);
-	put_device(disk_to_dev(disk));
+	srlock_put_disk(disk);
 }
 
 /**
@@ -471,7 +474,7 @@ bool srlock_gate_is_claimed(struct srlock_gate *gate)
 			break;
 		usleep_range(500, 1000);
 	} while (time_before(jiffies, give_up));
-	put_device(disk_to_dev(disk));
+	srlock_put_disk(disk);
 
 	return claimed;
 }

@@ -205,15 +205,18 @@ static noinline int srlock_any_ioctl(struct srlock_gate *gate, srlock_ioctl_fn o
 				     struct block_device *bdev, blk_mode_t mode,
 				     unsigned int cmd, unsigned long arg)
 {
+	struct srlock_drive *drive = srlock_gate_to_drive(gate);
 	struct srlock_pass pass;
 	unsigned int generation;
+	bool ejecting;
 	int ret;
 
 	if (srlock_admit(gate, &pass, &generation, 0)) {
 		/* sr does not unlock first. */
-		if (cmd == CDROMEJECT)
-			srlock_door_allow_eject(srlock_gate_to_drive(gate));
+		ejecting = cmd == CDROMEJECT && srlock_door_eject_begin(drive);
 		ret = original(bdev, mode, cmd, arg);
+		if (ejecting)
+			srlock_door_eject_end(drive);
 		srlock_admitted_end(gate, &pass, generation);
 		return ret;
 	}

@@ -16,11 +16,13 @@ import os
 import signal
 import time
 
+import attack
 import intrude
+from clients import BUS, wait_state, watcher
 from hanging import (ALLOW, NONBLOCK, PREVENT, SHORT, SMALL, SOON, Scene, acquire_errno, bind, break_errno, delete, dies,
                      release_errno, scene, send_inquiry, unbind)
 from machine import eventually, test
-from machine.guest import attempt, srlock
+from machine.guest import attempt, drive, srlock
 
 FOREVER = 600000        # ms; time-out of a command by SG_IO
 
@@ -428,6 +430,25 @@ def error_for_good(m):
 def end_of_hold(m):
     with scene(m) as s:
         play(s, "releasing", begin_hold_with_hanging_end)
+
+
+@test("P5 a hold that ends when a kernel thread closes its file keeps no other file from being closed", timeout=300)
+def closed_by_kernel(m):
+    attack.put_hostile(m)
+    with scene(m) as s:
+        s.set_timeout(60000)
+        other = watcher(m)
+        for path in (s.path, m.call(drive.srlock, BUS)):
+            s.process().call(attack.start, "keep", path)
+        first, second = m.sh("pgrep hostile")["stdout"].split()
+        s.hang(ALLOW)
+        m.sh(f"kill -9 {first}")
+        s.await_hang()
+        m.sh(f"kill -9 {second}")
+        wait_state(other, srlock.FREE, 8)
+        assert s.info()["state"] != srlock.FREE
+        s.end()
+        s.free()
 
 
 @test("P5 a hold while a short command of the holder hangs and is answered late", timeout=900)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 
 import intrude
 from holding import DRIVES, Hold, no_udev, text
@@ -113,6 +114,41 @@ def eject_tool(m, bus):
         assert not m.tray_open(bus)
         eventually(lambda: m.locked(bus), 20, "the tray is locked again")
     assert hold.call(label_on_disc, path) == f"DISC_{bus.upper()}"
+
+
+def eject_among_others(fd: int, times: int) -> list[int]:
+    """Eject and load again while two other threads ask for the drive's status all the time; what the ejects returned.
+
+    An eject that the drive has refused returns what the SCSI layer has of that, which is not negative.
+    """
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            cdrom.ioctl(fd, cdrom.CDROM_DRIVE_STATUS, 0x7FFFFFFF)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        results = []
+        for _ in range(times):
+            results.append(cdrom.ioctl(fd, cdrom.CDROMEJECT))
+            cdrom.ioctl(fd, cdrom.CDROMCLOSETRAY)
+        return results
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@test("P4 the holder ejects while other threads of it use the drive ({})", each=DRIVES, timeout=120)
+def eject_in_one_thread(m, bus):
+    no_udev(m)
+    hold = Hold(m, bus)
+    fd = hold.call(attempt.open_, m.call(drive.sr, bus), NONBLOCK)
+    assert hold.call(eject_among_others, fd, 25, timeout=90) == [0] * 25
+    eventually(lambda: m.locked(bus), 20, "the tray is locked again")
 
 
 # The lock file itself

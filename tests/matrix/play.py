@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import clients
 from machine.guest import drive as nodes, srlock
@@ -100,6 +100,10 @@ class Play:
         """Whether the kernel has something that can be set up on top."""
         return kind not in self.lacks
 
+    def holder_sets_up(self, kinds: Iterable[str]) -> bool:
+        """Whether these can be set up by the holder."""
+        return all(self.table.outcome(UPPER[kind], "holder", "during") == "ok" for kind in kinds)
+
     @contextlib.contextmanager
     def upper(self, process, kinds: tuple[str, ...]):
         """Some of them set up by a process."""
@@ -141,7 +145,7 @@ class Play:
         cast = cast_before(self.d, (), ())
         self.each(cast, "during", [way for way in set_ups(self.d.bus) if self.has(way.arguments[1])])
         for kinds in TOGETHER:
-            if all(map(self.has, kinds)):
+            if all(map(self.has, kinds)) and self.holder_sets_up(kinds):
                 with self.upper(cast.holder, kinds):
                     self.read_upper(cast, "during", kinds)
         self.end(cast)
@@ -299,6 +303,8 @@ class Play:
             for name in self.lacks:
                 if way.name == name:
                     return "skipped", f"{self.release} has no {name}"
+        if way.row in UPPER_READS.values() and when == "during" and not self.holder_sets_up((way.name,)):
+            return "not applicable", f"the holder cannot set up {way.name}"
         if kind == "ex-holder" and when == "during":
             return "not applicable", "a call from before the hold is on no file that was opened in it"
         if self.table.outcome(way.row, kind, when) == "-" or kind == "ex-holder":
