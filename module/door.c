@@ -44,6 +44,10 @@
 #define SRLOCK_TAKE_BACK_MAX	5
 #define SRLOCK_TAKE_BACK_ERROR_MS	1000
 
+/* Between two tries to get a request. */
+#define SRLOCK_REQUEST_MIN_US		100U
+#define SRLOCK_REQUEST_MAX_US		20000U
+
 /* Between two looks whether the tray is still being locked that is to be ejected. */
 #define SRLOCK_EJECT_POLL_US		500
 
@@ -113,6 +117,32 @@ static int srlock_command_error(struct scsi_device *sdev, struct scsi_cmnd *cmd)
 	return scsi_status_is_good(cmd->result) ? 0 : -EIO;
 }
 
+/*
+ * Who has a request may keep it for as long as it likes, and all of them may be taken. The
+ * block layer's own wait for one does not end when the drive goes; a detach would wait for
+ * it, with the mutex of the SCSI device class held. So the wait is here, but where the
+ * queue takes none for now: the block layer wakes the device up then.
+ */
+static struct request *srlock_alloc_request(struct srlock_drive *drive, bool pm)
+{
+	struct request_queue *q = drive->sdev->request_queue;
+	unsigned int delay_us = SRLOCK_REQUEST_MIN_US;
+	blk_mq_req_flags_t flags;
+	struct request *rq;
+
+	for (;;) {
+		flags = pm ? BLK_MQ_REQ_PM : 0;
+		if (!blk_queue_pm_only(q))
+			flags |= BLK_MQ_REQ_NOWAIT;
+		rq = scsi_alloc_request(q, REQ_OP_DRV_IN, flags);
+		if (!IS_ERR(rq) || !(flags & BLK_MQ_REQ_NOWAIT) ||
+		    READ_ONCE(drive->gate.dead) || blk_queue_dying(q))
+			return rq;
+		usleep_range(delay_us, 2 * delay_us);
+		delay_us = min(2 * delay_us, SRLOCK_REQUEST_MAX_US);
+	}
+}
+
 static int srlock_execute_once(struct srlock_drive *drive, enum srlock_command_kind kind,
 			       bool pm)
 {
@@ -124,8 +154,7 @@ static int srlock_execute_once(struct srlock_drive *drive, enum srlock_command_k
 	bool watched;
 	int ret;
 
-	rq = scsi_alloc_request(sdev->request_queue, REQ_OP_DRV_IN,
-				pm ? BLK_MQ_REQ_PM : 0);
+	rq = srlock_alloc_request(drive, pm);
 	if (IS_ERR(rq))
 		return -ENODEV;
 

@@ -203,6 +203,28 @@ def no_requests(m):
     eventually(lambda: not m.locked(bus), 10, "the tray is unlocked again")
 
 
+@test("users who keep all requests of a drive that is being removed cannot keep others from being added", timeout=180)
+def removed_without_requests(m):
+    bus = "usb"   # which has two
+    calm(m)
+    m.sh("echo 300 >/proc/sys/kernel/hung_task_timeout_secs")
+    quiet(m, bus)
+    m.call(drive.write, m.call(drive.attributes, bus) + "/command_timeout_ms", "300")
+    one = holder(m, bus=bus)
+    kept = occupy(m, bus, 2)
+    assert one.errno(srlock.release) == errno.ETIMEDOUT
+    path = m.call(drive.device, bus)
+    removing = m.process().begin(drive.write, f"{path}/delete", "1")
+    # the kernel itself waits for the requests before the removal is over
+    eventually(lambda: m.call(drive.read, f"{path}/state") != "running", 10, "the drive is being removed")
+    assert not removing.done()
+    m.sh("modprobe scsi_debug ptype=5 && ls /sys/bus/pseudo/devices/adapter0/host*/target*/*/srlock", timeout=20)
+    for call in kept:
+        call.spring()
+        call.result()
+    removing.result(20)
+
+
 @test("who is given an sr file that the holder has opened can read with it, and send no command")
 def given_away(m):
     calm(m)
