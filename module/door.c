@@ -572,8 +572,8 @@ void srlock_door_restore(struct srlock_drive *drive, unsigned int generation)
 {
 	struct srlock_door *door = &drive->door;
 
-	/* Pairs with srlock_door_eject_begin(): one of the two sees the other. */
 	atomic_inc(&door->restoring);
+	/* Pairs with srlock_door_eject_begin(): one of the two sees the other. */
 	smp_mb__after_atomic();
 	if (!atomic_read(&door->ejecting)) {
 		WRITE_ONCE(door->undone, false);
@@ -599,8 +599,8 @@ bool srlock_door_eject_begin(struct srlock_drive *drive)
 	if (!READ_ONCE(door->wanted))
 		return false;
 
-	/* Pairs with srlock_door_restore(). */
 	atomic_inc(&door->ejecting);
+	/* Pairs with srlock_door_restore(). */
 	smp_mb__after_atomic();
 	while (atomic_read(&door->restoring) && !fatal_signal_pending(current))
 		usleep_range(SRLOCK_EJECT_POLL_US, 2 * SRLOCK_EJECT_POLL_US);

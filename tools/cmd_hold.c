@@ -34,7 +34,7 @@ static bool input_ended(const struct pollfd *slot)
 
 static void hold_until_told(struct hold *hold, const struct signals *signals, uint64_t deadline)
 {
-	bool from_terminal;
+	bool from_kernel;
 	int number, left;
 
 	hold->poll[HOLD_SIGNALS].fd = signals->fd;
@@ -44,7 +44,7 @@ static void hold_until_told(struct hold *hold, const struct signals *signals, ui
 			return;
 		if (!hold_wait(hold, left))
 			continue;
-		if (signals_next(signals, &number, &from_terminal) ||
+		if (signals_next(signals, &number, &from_kernel) ||
 		    input_ended(&hold->poll[HOLD_INPUT]))
 			return;
 	}

@@ -6,10 +6,10 @@
  * stay held for as long as the command runs. Orphans of the command come to this
  * process, as it is a subreaper, and so remain descendants of a holder.
  *
- * Signals: the command is in this process's group, so what the terminal sends
- * (Ctrl-C, Ctrl-Z, hangup) reaches it by itself; what somebody sends to this
- * process alone is passed on. A stop request stops this process too, after the
- * command, so that a shell notices; the drives stay held.
+ * Signals: the command is in this process's group, so what the terminal sends to
+ * that (Ctrl-C, Ctrl-Z) reaches it by itself; what comes to this process alone is
+ * passed on. A stop request stops this process too, after the command, so that a
+ * shell notices; the drives stay held.
  */
 #include <errno.h>
 #include <signal.h>
@@ -89,9 +89,29 @@ static void stop_self(void)
 	sigprocmask(SIG_BLOCK, &stop, NULL);
 }
 
-static void pass_on(struct child *child, int number, bool from_terminal)
+/*
+ * Whether the kernel has sent it to the whole process group. A hangup goes to the leader
+ * of the terminal's session first, and to the foreground job when that ends.
+ */
+static bool sent_to_group(int number, bool from_kernel)
 {
-	if (!from_terminal)
+	switch (number) {
+	case SIGINT:
+	case SIGQUIT:
+	case SIGTSTP:
+	case SIGWINCH:
+		return from_kernel;
+	case SIGHUP:
+	case SIGCONT:
+		return from_kernel && getsid(0) != getpid();
+	default:
+		return false;
+	}
+}
+
+static void pass_on(struct child *child, int number, bool from_kernel)
+{
+	if (!sent_to_group(number, from_kernel))
 		kill(child->pid, number);
 	if (number == SIGTSTP)
 		stop_self();
@@ -99,14 +119,14 @@ static void pass_on(struct child *child, int number, bool from_terminal)
 
 static void deal_with_signals(struct child *child, const struct signals *signals)
 {
-	bool from_terminal;
+	bool from_kernel;
 	int number;
 
-	while (signals_next(signals, &number, &from_terminal)) {
+	while (signals_next(signals, &number, &from_kernel)) {
 		if (number == SIGCHLD)
 			reap(child);
 		else if (!child->ended)
-			pass_on(child, number, from_terminal);
+			pass_on(child, number, from_kernel);
 	}
 }
 
@@ -144,6 +164,8 @@ int process_run(struct hold *hold, char **command)
 	if (status)
 		return status;
 	status = start_command(hold, command, &signals, &child);
+	/* The drives are given back, whoever listens to what is said. */
+	signal(SIGPIPE, SIG_IGN);
 	hold->poll[HOLD_SIGNALS].fd = signals.fd;
 	while (!status && !child.ended) {
 		hold_wait(hold, -1);

@@ -16,17 +16,20 @@
  * @numbers: which, ended by 0
  *
  * For good: who has taken them to end in good order is not to be killed by a second
- * one on the way.
+ * one on the way. What is ignored, as a hangup under nohup(1), stays so.
  *
  * Return: an exit status.
  */
 int signals_take(struct signals *signals, const int *numbers)
 {
+	struct sigaction action;
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (; *numbers; numbers++)
-		sigaddset(&set, *numbers);
+	for (; *numbers; numbers++) {
+		if (sigaction(*numbers, NULL, &action) || action.sa_handler != SIG_IGN)
+			sigaddset(&set, *numbers);
+	}
 	signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals->fd < 0 || sigprocmask(SIG_BLOCK, &set, &signals->before))
 		return fail(EX_OSERR, "cannot take signals: %s", strerror(errno));
@@ -37,17 +40,17 @@ int signals_take(struct signals *signals, const int *numbers)
  * signals_next() - the next signal that came
  * @signals: where from
  * @number: which
- * @from_terminal: the terminal sent it, and so to the whole foreground job
+ * @from_kernel: no process sent it
  *
  * Return: false if there is none now.
  */
-bool signals_next(const struct signals *signals, int *number, bool *from_terminal)
+bool signals_next(const struct signals *signals, int *number, bool *from_kernel)
 {
 	struct signalfd_siginfo info;
 
 	if (read(signals->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return false;
 	*number = (int)info.ssi_signo;
-	*from_terminal = info.ssi_code == SI_KERNEL;
+	*from_kernel = info.ssi_code == SI_KERNEL;
 	return true;
 }

@@ -20,6 +20,6 @@ struct signals {
 };
 
 int signals_take(struct signals *signals, const int *numbers);
-bool signals_next(const struct signals *signals, int *number, bool *from_terminal);
+bool signals_next(const struct signals *signals, int *number, bool *from_kernel);
 
 #endif

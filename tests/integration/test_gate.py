@@ -190,7 +190,7 @@ def sg_sync(m, bus):
         Way("old file", intrude.sg_io, (fd,)),
         Way("new file", intrude.on_new_file, (path, os.O_RDWR, "sg_io")),
         Way("new file, read only", intrude.on_new_file, (path, os.O_RDONLY, "sg_io")),
-        Way("new file, O_EXCL", intrude.on_new_file, (path, os.O_RDWR | os.O_NONBLOCK, "sg_io"))])
+        Way("new file, O_EXCL", intrude.on_new_file, (path, os.O_RDWR | os.O_EXCL | os.O_NONBLOCK, "sg_io"))])
 
 
 @test("P2 a command by write and read on sg is refused, on new and old files ({})", each=DRIVES, timeout=120)

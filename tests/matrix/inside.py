@@ -27,6 +27,17 @@ UFFDIO_API, UFFDIO_REGISTER, UFFDIO_COPY = 0xC018AA3F, 0xC020AA00, 0xC028AA03
 STACK_SIZE = 128 << 10
 
 
+def possible() -> bool:
+    """Whether the kernel lets pages be filled by us."""
+    try:
+        Pages(1)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            return False
+        raise
+    return True
+
+
 class Pages:
     """Pages that are not there until they are filled."""
 

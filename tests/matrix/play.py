@@ -227,6 +227,11 @@ class Play:
         what = [way for way in self.commands if way.function in ("ioctl", "write_read") and way.name != "BLKBSZSET"]
         what += [way for way in self.reads if way.function == "read" and way.name == "O_DIRECT"]
         m = self.d.machine
+        if not m.call(inside.possible):
+            for who in ("ex-holder", "broken"):
+                for way in what:
+                    self.group(who, "before").add(way, "skipped", f"{self.release} has no userfaultfd")
+            return
         # the threads are meant to be blocked, for as long as it takes
         watch = "/proc/sys/kernel/hung_task_timeout_secs"
         m.sh(f"echo 0 >{watch}")

@@ -162,28 +162,6 @@ def not_stopped(b: Bench) -> None:
     assert running.finish("\n").status == 7
 
 
-@test("the command starts with the signal mask that srlock was started with")
-def mask(b: Bench) -> None:
-    result = b.run("run", "sr0", "grep", "SigBlk", "/proc/self/status")
-    assert int(result.out.split()[1], 16) == 0, result
-
-
-@test("Ctrl-C at a terminal reaches the command once")
-def terminal(b: Bench) -> None:
-    master, slave = os.openpty()
-    script = ("trap 'count=$((count+1))' INT; echo ready; while [ -z \"$count\" ]; do sleep 0.05; done; "
-              "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo count=$count")
-    command = f"exec setsid --ctty --wait \"$@\" <{os.ttyname(slave)} >{b.folder}/out 2>&1"
-    running = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("sh", "-c", command, "sh"))
-    out = b.folder / "out"
-    b.eventually(lambda: out.exists() and "ready" in out.read_text())
-    os.write(master, b"\x03")
-    running.finish()
-    os.close(master)
-    os.close(slave)
-    assert "count=1\n" in out.read_text(), out.read_text()
-
-
 @test("several drives: when the second is busy the first is given back")
 def all_or_nothing(b: Bench) -> None:
     holder = b.start("hold", "sr1")

@@ -298,7 +298,8 @@ struct srlock_event {
  * SRLOCK_IOC_BREAK - take the drive from its holder
  *
  * Errors: EBADF; EPERM no CAP_SYS_ADMIN in the initial user namespace, or nobody
- * holds the drive; ENODEV; EIO and ETIMEDOUT became of ALLOW, the drive is free.
+ * holds the drive; ENODEV; EIO and ETIMEDOUT became of ALLOW, the drive is free. Half a
+ * second is waited for that; 0 if it is still under way then.
  */
 #define SRLOCK_IOC_BREAK	_IO(SRLOCK_IOC_MAGIC, 0x04)
 
