@@ -100,7 +100,7 @@ static const struct field {
 
 static void put_cell(struct libscols_line *line, size_t index, char *cell)
 {
-	if (cell && scols_line_refer_data(line, index, cell))
+	if (cell && scols_line_refer_data(line, index, make_utf8(cell)))
 		exit(fail(EX_OSERR, "out of memory"));
 }
 

@@ -87,6 +87,8 @@ static void add_row(struct libscols_table *table, const struct table_options *op
 
 	for (i = 0; i < options->count; i++) {
 		cell = columns[options->columns[i]].value(row, options->json);
+		if (options->json)
+			make_utf8(cell);
 		if (cell && scols_line_refer_data(line, i, cell))
 			exit(fail(EX_OSERR, "out of memory"));
 	}

@@ -62,6 +62,9 @@ char *make_printable(char *text);
 [[gnu::format(printf, 1, 2)]]
 char *format_text(const char *format, ...);
 
+/* utf8.c */
+char *make_utf8(char *text);
+
 /* parse.c */
 bool parse_seconds(const char *text, uint64_t *ns);
 bool parse_status(const char *text, int *status);

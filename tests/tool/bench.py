@@ -79,7 +79,7 @@ def record(kind: int, name: str = "", pid: int = 0, way: int = 0, code: int = 0,
            repeats: int = 1, lost: int = 0, guess: bool = False, uid: int = 0) -> bytes:
     """A struct srlock_event, as in include/uapi/linux/srlock.h."""
     return struct.pack("=QIIIIiIII64s", time.monotonic_ns(), kind, repeats, lost, int(guess),
-                       pid, uid, way, code, name.encode())
+                       pid, uid, way, code, name.encode(errors="surrogateescape"))
 
 
 @dataclass

@@ -211,6 +211,15 @@ def watch_json_names(b: Bench) -> None:
     assert [json.loads(line)["name"] for line in lines] == names, lines
 
 
+@test("JSON is UTF-8, whatever bytes a name is made of")
+def watch_json_bytes(b: Bench) -> None:
+    names = {"a\udcffb": "a?b", "\udcc3": "?", "caf\udcc3": "caf?", "\udced\udca0\udc80x": "???x", "é\udce2\udc82": "é??"}
+    b.events(0, *(record(REFUSED, name, 6, OPEN, 1) for name in names))
+    b.revents(0, select.POLLHUP)
+    lines = b.run("watch", "-J", "sr0").out.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == list(names.values()), lines
+
+
 @test("names of processes cannot send escape sequences to the terminal")
 def watch_text_names(b: Bench) -> None:
     b.events(0, record(REFUSED, "\x1b]0;x\x07\n", 6, OPEN, 1))
