@@ -205,9 +205,4 @@ def send_on(fd: int, cdb: bytes, length: int = 0, bsg: bool = False, **options) 
     return (sg_io_v4 if bsg else sg_io)(fd, cdb, length, **options).plain()
 
 
-def write_on(fd: int, cdb: bytes, length: int = 0) -> dict:
-    """Send a command on an open sg file by write and read."""
-    return sg_write_read(fd, cdb, length).plain()
-
-
 assert ctypes.sizeof(SgIoHdr) == 88 and ctypes.sizeof(SgIoV4) == 160

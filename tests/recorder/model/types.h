@@ -19,11 +19,6 @@ static inline u16 get_be16(const u8 *p)
 	return (u16)(p[0] << 8 | p[1]);
 }
 
-static inline u32 get_be24(const u8 *p)
-{
-	return (u32)p[0] << 16 | (u32)p[1] << 8 | p[2];
-}
-
 static inline u32 get_be32(const u8 *p)
 {
 	return (u32)get_be16(p) << 16 | get_be16(p + 2);
