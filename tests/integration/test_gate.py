@@ -189,7 +189,9 @@ def sg_sync(m, bus):
     three_times(m, bus, process, [
         Way("old file", intrude.sg_io, (fd,)),
         Way("new file", intrude.on_new_file, (path, os.O_RDWR, "sg_io")),
-        Way("new file, read only", intrude.on_new_file, (path, os.O_RDONLY, "sg_io")),
+        Way("new file, read only", intrude.on_new_file, (path, os.O_RDONLY, "sg_io"))])
+    process.call(os.close, fd)      # sg's O_EXCL is of all its files
+    three_times(m, bus, process, [
         Way("new file, O_EXCL", intrude.on_new_file, (path, os.O_RDWR | os.O_EXCL | os.O_NONBLOCK, "sg_io"))])
 
 
