@@ -203,6 +203,14 @@ def no_requests(m):
     eventually(lambda: not m.locked(bus), 10, "the tray is unlocked again")
 
 
+def is_running(device: str) -> bool:
+    """Whether a device is there, and nobody has begun to remove it."""
+    try:
+        return drive.read(f"{device}/state") == "running"
+    except OSError:
+        return False
+
+
 @test("users who keep all requests of a drive that is being removed cannot keep others from being added", timeout=180)
 def removed_without_requests(m):
     bus = "usb"   # which has two
@@ -216,7 +224,7 @@ def removed_without_requests(m):
     path = m.call(drive.device, bus)
     removing = m.process().begin(drive.write, f"{path}/delete", "1")
     # the kernel itself waits for the requests before the removal is over
-    eventually(lambda: m.call(drive.read, f"{path}/state") != "running", 10, "the drive is being removed")
+    eventually(lambda: not m.call(is_running, path), 10, "the drive is being removed")
     assert not removing.done()
     m.sh("modprobe scsi_debug ptype=5 && ls /sys/bus/pseudo/devices/adapter0/host*/target*/*/srlock", timeout=20)
     for call in kept:
