@@ -28,8 +28,10 @@ char *make_utf8(char *text)
 	if (check == (iconv_t)-1)
 		exit(fail(EX_OSERR, "cannot convert text"));
 	from = text;
-	left = space = strlen(text);
-	copy = to = need_memory(malloc(left + 1));
+	left = strlen(text);
+	space = left;
+	copy = need_memory(malloc(left + 1));
+	to = copy;
 	/* It stops before the first byte that is wrong. */
 	while (left && iconv(check, &from, &left, &to, &space) == (size_t)-1) {
 		*to++ = '?';
