@@ -41,7 +41,8 @@ enum srlock_command_kind {
  * @restoring: calls that send PREVENT again, or are about to
  *
  * Written by whoever finds out, without a lock: each is a fact of its own, and the
- * drive is asked again where it matters.
+ * drive is asked again where it matters. But @ejecting and @restoring keep PREVENT
+ * from coming between an ALLOW and its eject: whoever counts himself looks at the other.
  */
 struct srlock_door {
 	bool wanted;
