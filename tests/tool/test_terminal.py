@@ -6,7 +6,20 @@ import os
 import signal
 import time
 
-from bench import Bench, test
+from pathlib import Path
+
+from bench import Bench, Running, test
+
+
+def at_terminal(b: Bench, script: str) -> tuple[Running, int, Path]:
+    """Run a script under srlock at a terminal of its own, up to its first words; its other end, and what it prints."""
+    master, slave = os.openpty()
+    command = f"exec setsid --ctty --wait \"$@\" <{os.ttyname(slave)} >{b.folder}/out 2>&1"
+    running = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("sh", "-c", command, "sh"))
+    out = b.folder / "out"
+    b.eventually(lambda: out.exists() and "ready" in out.read_text())
+    os.close(slave)
+    return running, master, out
 
 
 @test("the command starts with the signal mask that srlock was started with")
@@ -17,29 +30,18 @@ def mask(b: Bench) -> None:
 
 @test("Ctrl-C at a terminal reaches the command once")
 def terminal(b: Bench) -> None:
-    master, slave = os.openpty()
     script = ("trap 'count=$((count+1))' INT; echo ready; while [ -z \"$count\" ]; do sleep 0.05; done; "
               "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo count=$count")
-    command = f"exec setsid --ctty --wait \"$@\" <{os.ttyname(slave)} >{b.folder}/out 2>&1"
-    running = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("sh", "-c", command, "sh"))
-    out = b.folder / "out"
-    b.eventually(lambda: out.exists() and "ready" in out.read_text())
+    running, master, out = at_terminal(b, script)
     os.write(master, b"\x03")
     running.finish()
     os.close(master)
-    os.close(slave)
     assert "count=1\n" in out.read_text(), out.read_text()
 
 
 @test("a hangup that comes to srlock alone, as the leader of the terminal's session, is passed on to the command")
 def hangup(b: Bench) -> None:
-    master, slave = os.openpty()
-    script = "trap 'echo hangup; exit 7' HUP; echo ready; while :; do sleep 0.05; done"
-    command = f"exec setsid --ctty --wait \"$@\" <{os.ttyname(slave)} >{b.folder}/out 2>&1"
-    running = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("sh", "-c", command, "sh"))
-    out = b.folder / "out"
-    b.eventually(lambda: out.exists() and "ready" in out.read_text())
-    os.close(slave)
+    running, master, out = at_terminal(b, "trap 'echo hangup; exit 7' HUP; echo ready; while :; do sleep 0.05; done")
     os.close(master)
     result = running.finish()
     assert result.status == 7 and "hangup\n" in out.read_text(), (result, out.read_text())
