@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import select
+import shutil
 import signal
+import subprocess
 import time
 
 from bench import (BROKEN, COMMAND, HELD, IOCTL, OPEN, REFUSED, RELEASED, UNPLUGGED, Bench, drive, record, test)
@@ -62,6 +64,17 @@ def list_all(b: Bench) -> None:
     assert rows[0]["since"].endswith("+0000") and rows[1]["since"] is None
     rows = json.loads(b.run("list", "-J", "-O").out)["drives"]      # asks the lock: nobody holds
     assert rows[0]["prevented"] is False and rows[0]["prior-opens"] == 0, rows[0]
+
+
+@test("list --json is UTF-8, whatever bytes the holder's name is made of")
+def list_json_bytes(b: Bench) -> None:
+    name = os.fsencode(b.folder) + b"/a\xffb"
+    os.symlink(shutil.which("sleep"), name)
+    with subprocess.Popen([name, "60"]) as process:
+        b.drives(busy(pid=process.pid))
+        result = b.run("list", "-J", open=errno.EACCES)
+        process.kill()
+    assert json.loads(result.out)["drives"][0]["command"] == "a?b", result
 
 
 @test("list --json of no drive is an empty array")
