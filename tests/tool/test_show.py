@@ -71,9 +71,11 @@ def list_json_bytes(b: Bench) -> None:
     name = os.fsencode(b.folder) + b"/a\xffb"
     os.symlink(shutil.which("sleep"), name)
     with subprocess.Popen([name, "60"]) as process:
-        b.drives(busy(pid=process.pid))
-        result = b.run("list", "-J", open=errno.EACCES)
-        process.kill()
+        try:
+            b.drives(busy(pid=process.pid))
+            result = b.run("list", "-J", open=errno.EACCES)
+        finally:
+            process.kill()
     assert json.loads(result.out)["drives"][0]["command"] == "a?b", result
 
 
