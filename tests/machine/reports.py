@@ -5,13 +5,16 @@ Of data races (KCSAN), of which the kernel has many that nobody minds, those cou
 a part. The headline names two functions, but not the module where the access is in a function of the
 kernel that the module called: then it stands further down in one of the stacks. It also stands in the stacks
 of all that sr and SCSI do while a drive is held, as the gate calls them; those do not count. Neither do races with
-a function of the kernel's that has them by design, unless the other access is the module's own.
+a function of the kernel's that has them by design, unless the other access is the module's own. Nor does that of
+the kernel's plain read of the pointers that the module swaps with the swap itself: what may be read there, the old
+and the new, is good for as long as whoever has read it may use it (docs/design.md), and the read is not the module's to mark.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 _COMPLAINT = re.compile(
     r"WARNING: |\bBUG: |KASAN|UBSAN|ODEBUG|Kernel panic|Oops|general protection|"
@@ -23,8 +26,13 @@ _COMPLAINT = re.compile(
 _RACE = re.compile(r"BUG: KCSAN: ")
 _RULE = re.compile(r"={60,}\s*$")
 _OURS = re.compile(r"\[srlock\w*\]")
+_ACCESS = re.compile(r"\b(read|write|read-write)( \(marked(?:, reordered)?\))? to 0x[0-9a-f]+ of \d+ bytes")
 _FRAME = re.compile(r"(?:^|\s)(?:\? )?([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[(\w+)\])?\s*$")
 
+# Where an interrupt came. What is further out in the stack was interrupted, and has no part in what the interrupt does.
+_INTERRUPT = re.compile(r"asm_(sysvec_\w+|common_interrupt|exc_nmi)$")
+# What puts other pointers into a disk and a queue, and puts theirs back.
+_SWAP = re.compile(r"srlock_(swap|restore)_(fops|queue_ops)(\.|$)")
 # What the gate calls in place of what it stands for.
 _ORIGINAL = re.compile(r"(scsi_queue_rq|sr_block_(open|release|ioctl|compat_ioctl|check_events))(\.|$)")
 # Functions of the kernel's that use without a lock what others may be changing, by design:
@@ -43,36 +51,66 @@ _HELPER = re.compile(r"_find_(next|first)_(zero_)?bit(\.|$)")
 _LONGEST_RACE = 200
 
 
-def _stacks(report: list[str]) -> Iterator[list[re.Match[str]]]:
-    """The stacks in a report, the innermost frame first."""
-    stack: list[re.Match[str]] = []
+@dataclass
+class _Access:
+    """One of the two accesses of a race: what kind it is, and its stack, the innermost frame first."""
+
+    kind: str = ""
+    marked: bool = False
+    stack: list[re.Match[str]] = field(default_factory=list)
+
+    @property
+    def accessor(self) -> re.Match[str]:
+        return next((frame for frame in self.stack if not _HELPER.match(frame[1])), self.stack[0])
+
+
+def _accesses(report: list[str]) -> Iterator[_Access]:
+    access = _Access()
+    interrupted = False
     for line in report:
         frame = _FRAME.search(line)
         if frame:
-            stack.append(frame)
-        elif stack:
-            yield stack
-            stack = []
-    if stack:
-        yield stack
+            interrupted = interrupted or bool(_INTERRUPT.match(frame[1]))
+            if not interrupted:
+                access.stack.append(frame)
+            continue
+        if access.stack:
+            yield access
+            access = _Access()
+        interrupted = False
+        kind = _ACCESS.search(line)
+        if kind:
+            access = _Access(kind[1], bool(kind[2]))
+    if access.stack:
+        yield access
 
 
 def _is_of_module(frame: re.Match[str]) -> bool:
     return (frame[2] or "").startswith("srlock")
 
 
+def _is_swap(accesses: list[_Access]) -> bool:
+    """Whether it is the kernel's read of a pointer with the module's swap of it."""
+    return len(accesses) == 2 and any(
+        swap.kind == "write" and swap.marked and _is_of_module(swap.accessor) and _SWAP.match(swap.accessor[1])
+        and other.kind == "read" and not _is_of_module(other.accessor)
+        for swap, other in (accesses, accesses[::-1]))
+
+
 def _race_is_ours(report: list[str]) -> bool:
     """Whether the module has a part in a data race."""
+    accesses = list(_accesses(report[1:]))
+    if _is_swap(accesses):
+        return False
     if _OURS.search(report[0]):
         return True
     ours = by_design = False
-    for stack in _stacks(report[1:]):
-        accessor = next((frame for frame in stack if not _HELPER.match(frame[1])), stack[0])
-        if _is_of_module(accessor):
+    for access in accesses:
+        if _is_of_module(access.accessor):
             return True
-        by_design = by_design or bool(_LOCKLESS.match(accessor[1]))
-        inner = stack[0]
-        for frame in stack[1:]:
+        by_design = by_design or bool(_LOCKLESS.match(access.accessor[1]))
+        inner = access.stack[0]
+        for frame in access.stack[1:]:
             if _is_of_module(frame):
                 ours = ours or not _ORIGINAL.match(inner[1])
                 break

@@ -13,12 +13,11 @@ from machine.reports import complaints  # noqa: E402
 RULE = "=" * 66
 
 
-def race(headline: str, *stacks: list[str]) -> list[str]:
+def race(headline: str, *stacks: list[str], kinds: tuple[str, str] = ("write to", "read to")) -> list[str]:
     """A data race as KCSAN reports it."""
     lines = [RULE, f"BUG: KCSAN: data-race in {headline}", ""]
     for number, stack in enumerate(stacks):
-        kind = ["write to", "read to"][number % 2]
-        lines += [f"{kind} 0xffff8880045d0a10 of 4 bytes by task {200 + number} on cpu {number}:",
+        lines += [f"{kinds[number % 2]} 0xffff8880045d0a10 of 4 bytes by task {200 + number} on cpu {number}:",
                   *(f" {frame}" for frame in stack), ""]
     return [*lines, "Reported by Kernel Concurrency Sanitizer on:",
             "CPU: 1 PID: 201 Comm: stress Tainted: G           O       6.1.192 #1",
@@ -29,6 +28,11 @@ OURS, OTHER = "srlock_lock_acquire+0x1c/0x90 [srlock]", "vfs_read+0x12/0x340"
 GATE = "srlock_queue_rq+0x90/0x210 [srlock]"
 FENCE = ["blk_mq_tagset_busy_iter+0x4b/0x68", "srlock_gate_fence+0x8c/0x16a [srlock]"]
 COMMAND = ["srlock_execute+0x13f/0x1d9 [srlock]", "srlock_gate_close+0x31/0x52 [srlock]"]
+TICK = ["hrtimer_active+0x80/0xe1", "hrtimer_interrupt+0x11d/0x27b", "sysvec_apic_timer_interrupt+0x81/0xab",
+        "asm_sysvec_apic_timer_interrupt+0x1b/0x20"]
+SWAP = ["srlock_restore_queue_ops+0xb3/0xc6 [srlock]", "srlock_gate_open+0x77/0x91 [srlock]"]
+DISPATCH = ["blk_mq_dispatch_rq_list+0x6b4/0x8b3", "blk_execute_rq_nowait+0x96/0xa4"]
+MARKED = "write (marked) to", "read to"
 KERNEL = ["ktime_get+0x10/0x90", "tick_sched_timer+0x30/0x90"]
 
 # what it is: the log, and how many reports there are to see
@@ -108,6 +112,30 @@ SAMPLES = {
         [OURS, OTHER]), 1),
     "one through the gate, and the module itself in the other stack": (race(
         "scsi_queue_rq / list_del", ["scsi_queue_rq+0x33/0x90", GATE], ["list_del+0x1/0x2", OURS]), 1),
+    "an interrupt's, in the midst of what the module called": (race(
+        "__hrtimer_run_queues / hrtimer_active", [*TICK, "mutex_lock+0x1/0x2", OURS],
+        ["__hrtimer_run_queues+0xb3/0x24e", *TICK[1:]]), 0),
+    "what was interrupted, with the interrupt beside": (race(
+        "memchr_inv / hrtimer_active", ["memchr_inv+0x1/0x2", OURS], [*TICK, OURS]), 1),
+    "a function of the module's in an interrupt": (race(
+        "list_del / hrtimer_active", ["list_del+0x1/0x2", "srlock_command_end_io+0x1/0x2 [srlock]", *TICK[2:]], TICK), 1),
+    "a fault's, in the midst of the module": (race(
+        "memchr_inv / ktime_get", ["memchr_inv+0x1/0x2", "asm_exc_page_fault+0x22/0x30", OURS], KERNEL), 1),
+    "the swap of a queue's operations, and who just reads which they are": (race(
+        "blk_mq_dispatch_rq_list / srlock_restore_queue_ops [srlock]", SWAP, DISPATCH, kinds=MARKED), 0),
+    "the same, the read first": (race(
+        "blk_mq_dispatch_rq_list / srlock_restore_queue_ops [srlock]", DISPATCH, SWAP, kinds=MARKED[::-1]), 0),
+    "a swap without a mark": (race(
+        "blk_mq_dispatch_rq_list / srlock_restore_queue_ops [srlock]", SWAP, DISPATCH), 1),
+    "a swap, and who writes": (race(
+        "blk_mq_dispatch_rq_list / srlock_restore_queue_ops [srlock]", SWAP, DISPATCH,
+        kinds=("write (marked) to", "write to")), 1),
+    "a swap, and the module's own read": (race(
+        "srlock_restore_queue_ops [srlock] / srlock_lock_acquire [srlock]", SWAP, [OURS, OTHER], kinds=MARKED), 1),
+    "another marked write of the module's": (race(
+        "ktime_get / srlock_lock_acquire [srlock]", [OURS, OTHER], KERNEL, kinds=MARKED), 1),
+    "what the module reads of a swapped pointer": (race(
+        "blk_mq_dispatch_rq_list / srlock_restore_queue_ops [srlock]", DISPATCH, SWAP, kinds=MARKED), 1),
     "a race that ends with the log": (race("ktime_get / strscpy", KERNEL, ["strscpy+0x1/0x2", OURS])[:-4], 1),
     "a race and then a WARN": (race("ktime_get / tick_sched_timer", KERNEL, KERNEL) +
                                ["WARNING: CPU: 0 PID: 1 at module/lock.c:1"], 1),
