@@ -55,7 +55,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 	};
 	struct drive_list list = { 0 };
 	bool quiet = false;
-	int option, status;
+	int option, status, one;
 	size_t i;
 
 	while ((option = getopt_long(argc, argv, "qh", longs, NULL)) >= 0) {
@@ -68,8 +68,10 @@ static int run(const struct verb *verb, int argc, char **argv)
 	if (optind >= argc)
 		return usage_error(verb, "no drive is named");
 	status = drive_list_arguments(&list, argc - optind, argv + optind);
-	for (i = 0; !status && i < list.count; i++)
-		status = break_drive(list.drives[i], quiet);
+	for (i = 0; i < list.count; i++) {
+		one = break_drive(list.drives[i], quiet);
+		status = status ? status : one;
+	}
 	drive_list_free(&list);
 	return status;
 }

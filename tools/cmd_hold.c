@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,14 @@
 
 static const int taken[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, 0 };
 
-/* A background job that reads the terminal is stopped: leave it alone. */
+/* Nobody talks to a background job. */
 static bool input_is_ours(void)
 {
 	return !isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
 /* Has standard input come to its end? What is in it is of no interest. */
-static bool input_ended(const struct pollfd *slot)
+static bool input_ended(struct pollfd *slot)
 {
 	char dump[4096];
 	ssize_t got;
@@ -29,6 +30,10 @@ static bool input_ended(const struct pollfd *slot)
 	if (slot->fd < 0 || !slot->revents)
 		return false;
 	got = read(slot->fd, dump, sizeof(dump));
+	if (got < 0 && errno == EIO && !input_is_ours()) {
+		slot->fd = -1;
+		return false;
+	}
 	return got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN);
 }
 
@@ -70,6 +75,8 @@ static int hold_for_a_while(struct hold *hold)
 	if (!hold->taken)
 		return status;
 	status = signals_take(&signals, taken);
+	/* Who has become a background job is not stopped for a read, it gets EIO. */
+	signal(SIGTTIN, SIG_IGN);
 	if (hold->options.limit_given)
 		deadline = monotonic_ns() + hold->options.limit_ns;
 	else if (input_is_ours())

@@ -84,6 +84,8 @@ static int run(const struct verb *verb, int argc, char **argv)
 	struct drive_list list = { 0 };
 	int status = parse(verb, argc, argv, &options);
 
+	if (!status && options.json && options.raw)
+		status = usage_error(verb, "--json and --raw exclude each other");
 	if (!status)
 		status = drive_list_arguments(&list, argc - optind, argv + optind);
 	if (!status)

@@ -26,12 +26,15 @@ static int parse_words(const struct verb *verb, char **words, char **drives, cha
 static int run_held(struct hold *hold, char **command)
 {
 	int status, ending;
+	bool leftover;
 
 	status = hold_take(hold);
 	if (!hold->taken)
 		return status;
-	status = process_run(hold, command);
+	status = process_run(hold, command, &leftover);
 	ending = hold_give_back(hold);
+	if (leftover && !hold->options.quiet)
+		say("processes of the command still run; they hold nothing any more");
 	if (status)
 		return status;
 	/* The command is content, but it was not alone with the drive to the end. */

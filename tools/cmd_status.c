@@ -59,8 +59,14 @@ static void put_last_refused(struct lock_status *status)
 		if (!strcmp(word, event_way(way)))
 			break;
 	operation = event_operation(way, code);
-	printf("  last refused: %s %s of pid %s (%s)\n", word, operation, pid,
-	       make_printable(status->last_refused + rest));
+	printf("  last refused: %s %s of ", word, operation);
+	if (*pid != '0')
+		printf("pid %s (%s)\n", pid, make_printable(status->last_refused + rest));
+	else if (status->last_refused[rest])
+		printf("%s (process not visible from here)\n",
+		       make_printable(status->last_refused + rest));
+	else
+		printf("an unknown process\n");
 	free(operation);
 }
 

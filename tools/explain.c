@@ -218,16 +218,20 @@ static int acquire_busy(const struct drive *drive, const struct srlock_acquire *
 	if (info->status & SRLOCK_STATUS_MINE)
 		hint("this command runs under that very hold: it can use the drive as it is");
 	else if (acquire->busy_reason == SRLOCK_BUSY_CLAIMED)
-		hint("unmount it or end that process; root can take it all the same: --force");
-	else
+		hint(acquire->flags & SRLOCK_ACQUIRE_FORCE ?
+		     "it is mounted for writing, which --force leaves alone: unmount it" :
+		     "unmount it or end that process; root can force it: --force, unless read-write");
+	else if (acquire->busy_reason == SRLOCK_BUSY_HELD)
 		hint("wait for it (-w SECS, 'srlock wait'); root can take it: 'srlock break'");
+	else
+		hint("wait for it: -w SECS, 'srlock wait'");
 	return EXIT_CONFLICT;
 }
 
 static int acquire_timed_out(const struct drive *drive)
 {
 	say_failed(drive, SRLOCK_IOC_ACQUIRE, ETIMEDOUT,
-		   "commands that others had sent before did not finish in time");
+		   "commands of others, or the locking of the tray, did not finish in time");
 	hint("try again later; the limit is in %s/command_timeout_ms", drive->lock_path);
 	return EX_TEMPFAIL;
 }

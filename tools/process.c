@@ -77,6 +77,17 @@ static void reap(struct child *child)
 			note_end(child, status);
 }
 
+/* Children that run; a shell that became this process by exec may have left it some. */
+static bool has_children(void)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(-1, NULL, WNOHANG);
+	while (pid > 0);
+	return pid == 0;
+}
+
 /* As the signal would: in an orphaned process group that is not at all. */
 static void stop_self(void)
 {
@@ -148,21 +159,25 @@ static int start_command(struct hold *hold, char **command, const struct signals
  * process_run() - run a command to its end under a hold
  * @hold: a hold that was taken
  * @command: the command's words, ended by NULL
+ * @leftover: output: whether processes that it has started still run
  *
  * Return: its exit status in the shell's manner: 126 if it cannot be run, 127 if
  * it is not found, 128 and the number of the signal that ended it.
  */
-int process_run(struct hold *hold, char **command)
+int process_run(struct hold *hold, char **command, bool *leftover)
 {
 	struct child child = { 0 };
 	struct signals signals;
+	bool had_children;
 	int status;
 
+	*leftover = false;
 	/* Who started us may have ignored it, and then no end is ever told. */
 	signal(SIGCHLD, SIG_DFL);
 	status = signals_take(&signals, taken);
 	if (status)
 		return status;
+	had_children = has_children();
 	status = start_command(hold, command, &signals, &child);
 	/* The drives are given back, whoever listens to what is said. */
 	signal(SIGPIPE, SIG_IGN);
@@ -172,8 +187,7 @@ int process_run(struct hold *hold, char **command)
 		deal_with_signals(&child, &signals);
 	}
 	hold->poll[HOLD_SIGNALS].fd = -1;
-	if (!status && !hold->options.quiet && waitpid(-1, NULL, WNOHANG) == 0)
-		say("processes of the command still run; they hold nothing any more");
+	*leftover = !status && !had_children && has_children();
 	close(signals.fd);
 	return status ? status : child.status;
 }

@@ -7,6 +7,6 @@
 
 #include "hold.h"
 
-int process_run(struct hold *hold, char **command);
+int process_run(struct hold *hold, char **command, bool *leftover);
 
 #endif

@@ -51,12 +51,21 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
+static int no_verb(const char *name)
+{
+	say("'%s' is not a verb of srlock", name);
+	put_usage(stderr);
+	return EX_USAGE;
+}
+
 static int help(const char *name)
 {
 	const struct verb *verb = name ? find_verb(name) : NULL;
 
 	if (verb)
 		return verb_help(verb);
+	if (name)
+		return no_verb(name);
 	put_usage(stdout);
 	return flush_output(EXIT_SUCCESS);
 }
@@ -84,7 +93,5 @@ int main(int argc, char **argv)
 		argv[1] = program_invocation_short_name;
 		return verb->run(verb, argc - 1, argv + 1);
 	}
-	say("'%s' is not a verb of srlock", argv[1]);
-	put_usage(stderr);
-	return EX_USAGE;
+	return no_verb(argv[1]);
 }

@@ -72,6 +72,13 @@ def exclusive(b: Bench) -> None:
         assert result.status == USAGE and "exclude each other" in result.err, result
 
 
+@test("list does not take --json and --raw together; help does not take a word that is no verb")
+def contradictions(b: Bench) -> None:
+    for arguments, text in ((["list", "-J", "-r"], "exclude each other"), (["help", "burn"], "'burn' is not a verb")):
+        result = b.run(*arguments)
+        assert result.status == 64 and text in result.err and not result.out, (arguments, result)
+
+
 @test("-E takes 0 to 255 and nothing else")
 def conflict_status(b: Bench) -> None:
     for text in ("-1", "256", "x", "", "1x", "99999999999999999999999"):

@@ -103,6 +103,12 @@ def orphans(b: Bench) -> None:
     (b.folder / "go").unlink()
 
 
+@test("processes that srlock has from the program that it was before are not the command's")
+def inherited_child(b: Bench) -> None:
+    result = b.start("run", "sr0", "true", prefix=("sh", "-c", 'sleep 5 <&- >&- 2>&- & exec "$@"', "sh")).finish()
+    assert result.status == 0 and not result.err, result
+
+
 @test("a signal sent to srlock is passed on to the command, and its status comes back")
 def passed_on(b: Bench) -> None:
     for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM"):
@@ -237,6 +243,11 @@ def busy_reasons(b: Bench) -> None:
         text = text.replace("others wait", "0 other clients wait")
         assert result.status == 1 and text in result.err, (reason, result)
         assert "[EBUSY, E_IMAPI_RECORDER_LOCKED]" in result.err, result
+        # a remedy is named only where it is one
+        assert ("srlock break" in result.err) == (reason == 1), (reason, result)
+        assert ("--force" in result.err) == (reason == 2), (reason, result)
+    result = b.run("run", "-n", "--force", "sr0", "true", acquire=errno.EBUSY, busy=2)
+    assert "root can" not in result.err and "unmount it" in result.err, result
 
 
 @test("each errno of opening the lock has its message and status")
@@ -440,4 +451,13 @@ def break_statuses(b: Bench) -> None:
     assert "[EPERM, E_ACCESSDENIED]" in result.err, result
     assert b.run("break", "sr0", **{"break": errno.EIO}).status == IOERR
     assert b.run("break", "sr0", **{"break": errno.ENODEV}).status == UNAVAILABLE
+    holder.finish("")
+
+
+@test("break: one drive that nobody holds does not keep it from the next")
+def break_several(b: Bench) -> None:
+    holder = b.start("hold", "--name", "me", "sr1")
+    holder.line()
+    result = b.run("break", "sr0", "sr1")
+    assert result.status == 1 and "sr0: nobody holds it" in result.err and 'taken from "me"' in result.err, result
     holder.finish("")

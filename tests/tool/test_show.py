@@ -133,7 +133,8 @@ def status_text(b: Bench) -> None:
 def status_last(b: Bench) -> None:
     for value, text in (("open 0x1 12 dd", "open O_RDONLY of pid 12 (dd)"),
                         ("ioctl 0x5309 12 my eject", "ioctl CDROMEJECT of pid 12 (my eject)"),
-                        ("command 0xff 0? ", "command 0xff of pid 0? ()")):
+                        ("command 0xff 0? ", "command 0xff of an unknown process"),
+                        ("open 0x1 0 dd", "open O_RDONLY of dd (process not visible from here)")):
         b.drives(busy(last_refused=value))
         out = b.run("status", "sr0", open=errno.EACCES).out
         assert f"last refused: {text}\n" in out, (value, out)

@@ -50,7 +50,7 @@ def hangup(b: Bench) -> None:
 
 @test("an alarm that was set before srlock was started is passed on to the command")
 def alarm(b: Bench) -> None:
-    set_alarm = "import os, signal, sys; signal.alarm(1); os.execvp(sys.argv[1], sys.argv[1:])"
+    set_alarm = "import os, signal, sys; signal.alarm(5); os.execvp(sys.argv[1], sys.argv[1:])"
     script = "trap 'exit 7' ALRM; while :; do sleep 0.05; done"
     result = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("python3", "-c", set_alarm)).finish()
     assert result.status == 7, result
@@ -64,6 +64,29 @@ def nobody_reads(b: Bench) -> None:
     result = b.start("run", "sr0", "--", "sh", "-c", script, prefix=("python3", "-c", gone)).finish()
     assert result.status == 7, result
     assert b.log(0)[-1] == "release 1"
+
+
+@test("hold that becomes a background job of its terminal leaves the terminal alone, and can be ended")
+def hold_in_background(b: Bench) -> None:
+    master, slave = os.openpty()
+    out, job = b.folder / "out", b.folder / "job"
+    # What a shell does at Ctrl-Z and bg. With umockdev's library it could not give the terminal to the job.
+    script = f'LD_PRELOAD=$preload "$@"; jobs -p >{job}; bg >&2; sleep 1; echo late; wait %1; echo "status $?"'
+    command = f"exec env -u LD_PRELOAD preload=$LD_PRELOAD setsid --ctty --wait bash --norc -ic '{script}' bash \"$@\" <{os.ttyname(slave)} >{out} 2>&1"
+    running = b.start("hold", "sr0", prefix=("sh", "-c", command, "sh"))
+    os.close(slave)
+    b.eventually(lambda: out.exists() and "held" in out.read_text())
+    os.write(master, b"\x1a")
+    b.eventually(lambda: job.exists() and job.read_text())
+    os.write(master, b"a line for the shell\n")
+    b.eventually(lambda: "late" in out.read_text())
+    tool = int(job.read_text())
+    state = Path(f"/proc/{tool}/stat").read_text().rpartition(")")[2].split()[0]
+    assert state in "SR" and b.log(0)[-1] != "release 1", (state, b.log(0))
+    os.kill(tool, signal.SIGTERM)
+    running.finish()
+    os.close(master)
+    assert b.log(0)[-1] == "release 1" and "status 0" in out.read_text(), out.read_text()
 
 
 @test("hold goes on over a hangup that is ignored, as under nohup")
