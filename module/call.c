@@ -227,19 +227,23 @@ int srlock_call_break(struct srlock_client *client)
  * srlock_call_close() - the last close of a file
  * @client: the file
  *
- * Context: Process context. Sleeps as a release does, but not if the process exits: that
- * has no time for a drive that is busy with something. Nor has a kernel thread, which
- * closes files for many others.
+ * Context: Process context. Sleeps as a release does, but only if the process is one of
+ * the holder's and goes on. Who exits has no time for a drive that is busy with something;
+ * nor has a kernel thread, which closes files for many others, or who was sent a file
+ * that he did not ask for.
  */
 void srlock_call_close(struct srlock_client *client)
 {
+	struct srlock_drive *drive = srlock_lock_to_drive(client->lock);
+	bool waits = !(current->flags & (PF_EXITING | PF_KTHREAD)) &&
+		     srlock_holders_has(&drive->holders);
 	struct srlock_wait wait;
 
 	srlock_wait_init(&wait);
 	if (srlock_lock_close(client, &wait.waiter) != -EINPROGRESS)
 		return;
 
-	if (current->flags & (PF_EXITING | PF_KTHREAD))
+	if (!waits)
 		srlock_lock_cancel(&wait.waiter, 0);
 	else
 		srlock_wait_released(&wait, srlock_release_timeout(client), 0);

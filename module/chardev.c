@@ -275,10 +275,10 @@ static int srlock_command_with_pass(struct srlock_drive *drive, unsigned int gen
 
 	if (!srlock_pass_take(passes, &pass, generation, 0))
 		return -EPERM;
-	ejecting = cmd == CDROMEJECT && srlock_door_eject_begin(drive);
+	ejecting = cmd == CDROMEJECT && srlock_door_eject_begin(drive, generation);
 	ret = srlock_scsi_ioctl(drive->sdev, true, cmd, argp);
 	if (ejecting)
-		srlock_door_eject_end(drive);
+		srlock_door_eject_end(drive, generation);
 	if (READ_ONCE(drive->door.undone))
 		srlock_door_restore(drive, generation);
 	srlock_pass_drop(passes, &pass);

@@ -96,6 +96,23 @@ static inline struct super_block *srlock_mounted(struct block_device *bdev)
 #endif
 }
 
+/* The page cache of a block device; that had an inode to go through until 6.9. */
+static inline struct address_space *srlock_mapping(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+	return bdev->bd_inode->i_mapping;
+#else
+	return bdev->bd_mapping;
+#endif
+}
+
+/* The workqueue for short works of anybody's got another name in 6.17, and the old one warns. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#define srlock_system_wq	system_wq
+#else
+#define srlock_system_wq	system_percpu_wq
+#endif
+
 /* Sleeping readers' grace period belongs to the tag set since 6.2. */
 static inline void srlock_wait_dispatch_done(struct request_queue *q)
 {

@@ -440,8 +440,6 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 		return -ETIMEDOUT;
 
 	door->locked_before = sdev->locked;
-	/* What was reset before is locked now; see srlock_look_at_door(). */
-	sdev->was_reset = 0;
 	WRITE_ONCE(door->prevented, false);
 	WRITE_ONCE(door->allowed, false);
 	WRITE_ONCE(door->undone, false);
@@ -449,6 +447,8 @@ int srlock_door_begin(struct srlock_drive *drive, bool prevent)
 	WRITE_ONCE(door->due, true);
 
 	if (door->wanted) {
+		/* What was reset before is locked now; see srlock_look_at_door(). */
+		sdev->was_reset = 0;
 		ret = srlock_command(drive, SRLOCK_COMMAND_PREVENT, false);
 		if (ret)
 			WRITE_ONCE(door->wanted, false);
@@ -558,6 +558,29 @@ void srlock_door_note(struct srlock_door *door, const u8 *cdb, bool by_kernel)
 	}
 }
 
+static bool srlock_is_ejecting(const struct srlock_door *door, unsigned int generation)
+{
+	u64 ejecting = atomic64_read(&door->ejecting);
+
+	return upper_32_bits(ejecting) == generation && lower_32_bits(ejecting);
+}
+
+/* A call may outlive its hold; then it does not count in the next one. */
+static void srlock_count_ejecting(struct srlock_door *door, unsigned int generation,
+				  int change)
+{
+	s64 old = atomic64_read(&door->ejecting);
+	s64 new;
+	int age;
+
+	do {
+		age = generation - upper_32_bits(old);
+		if (age < 0 || (age && change < 0))
+			return;
+		new = age ? (u64)generation << 32 | 1 : old + change;
+	} while (!atomic64_try_cmpxchg(&door->ejecting, &old, new));
+}
+
 /**
  * srlock_door_restore() - send PREVENT again if that was undone
  * @drive: the calling task has a pass for it
@@ -575,7 +598,7 @@ void srlock_door_restore(struct srlock_drive *drive, unsigned int generation)
 	atomic_inc(&door->restoring);
 	/* Pairs with srlock_door_eject_begin(): one of the two sees the other. */
 	smp_mb__after_atomic();
-	if (!atomic_read(&door->ejecting)) {
+	if (!srlock_is_ejecting(door, generation)) {
 		WRITE_ONCE(door->undone, false);
 		if (READ_ONCE(door->wanted) && !READ_ONCE(door->allowed))
 			srlock_prevent(drive, generation);
@@ -586,22 +609,22 @@ void srlock_door_restore(struct srlock_drive *drive, unsigned int generation)
 /**
  * srlock_door_eject_begin() - the holder ejects, so unlock first
  * @drive: the calling task has a pass for it
+ * @generation: that of the pass
  *
  * What another call of the holder's is just doing to lock the tray is waited for.
  *
  * Context: Process context, sleeps; on the holder's own account.
  * Return: true if srlock_door_eject_end() is due, and srlock_door_restore() after that.
  */
-bool srlock_door_eject_begin(struct srlock_drive *drive)
+bool srlock_door_eject_begin(struct srlock_drive *drive, unsigned int generation)
 {
 	struct srlock_door *door = &drive->door;
 
 	if (!READ_ONCE(door->wanted))
 		return false;
 
-	atomic_inc(&door->ejecting);
-	/* Pairs with srlock_door_restore(). */
-	smp_mb__after_atomic();
+	/* A full barrier; pairs with that in srlock_door_restore(). */
+	srlock_count_ejecting(door, generation, 1);
 	while (atomic_read(&door->restoring) && !fatal_signal_pending(current))
 		usleep_range(SRLOCK_EJECT_POLL_US, 2 * SRLOCK_EJECT_POLL_US);
 
@@ -609,6 +632,9 @@ bool srlock_door_eject_begin(struct srlock_drive *drive)
 		return true;
 
 	srlock_execute(drive, SRLOCK_COMMAND_ALLOW, false);
+	/* What the next hold says is not for this call to change. */
+	if (srlock_passes_generation(&drive->gate.passes) != generation)
+		return true;
 	WRITE_ONCE(door->undone, true);
 	/* After that; pairs with the acquire in srlock_door_is_unlocked(). */
 	smp_store_release(&door->allowed, false);
@@ -619,12 +645,13 @@ bool srlock_door_eject_begin(struct srlock_drive *drive)
 /**
  * srlock_door_eject_end() - the eject is over, whatever came of it
  * @drive: srlock_door_eject_begin() has returned true for it
+ * @generation: as it was told
  *
  * Context: Any.
  */
-void srlock_door_eject_end(struct srlock_drive *drive)
+void srlock_door_eject_end(struct srlock_drive *drive, unsigned int generation)
 {
-	atomic_dec(&drive->door.ejecting);
+	srlock_count_ejecting(&drive->door, generation, -1);
 }
 
 /**

@@ -37,7 +37,8 @@ enum srlock_command_kind {
  * @locked_before: it was locked when the hold began
  * @due: a hold, or an acquire, has not ended in an ALLOW yet
  * @unanswered: commands of the module's own that nobody waits for any more
- * @ejecting: calls of the holder's between their ALLOW and the end of their eject
+ * @ejecting: calls of a holder's between their ALLOW and the end of their eject; in the
+ *	upper half the generation of the passes that they have
  * @restoring: calls that send PREVENT again, or are about to
  *
  * Written by whoever finds out, without a lock: each is a fact of its own, and the
@@ -52,7 +53,7 @@ struct srlock_door {
 	bool locked_before;
 	bool due;
 	atomic_t unanswered;
-	atomic_t ejecting;
+	atomic64_t ejecting;
 	atomic_t restoring;
 };
 
@@ -61,8 +62,8 @@ int srlock_door_end(struct srlock_drive *drive, bool keep);
 void srlock_door_detach(struct srlock_drive *drive);
 void srlock_door_note(struct srlock_door *door, const u8 *cdb, bool by_kernel);
 void srlock_door_restore(struct srlock_drive *drive, unsigned int generation);
-bool srlock_door_eject_begin(struct srlock_drive *drive);
-void srlock_door_eject_end(struct srlock_drive *drive);
+bool srlock_door_eject_begin(struct srlock_drive *drive, unsigned int generation);
+void srlock_door_eject_end(struct srlock_drive *drive, unsigned int generation);
 bool srlock_door_is_unlocked(const struct srlock_door *door);
 
 #endif /* SRLOCK_DOOR_H */

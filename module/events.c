@@ -9,6 +9,7 @@
 #include <linux/string.h>
 #include <linux/user_namespace.h>
 
+#include "compat.h"
 #include "events.h"
 
 /* How long equal refusals are one record. */
@@ -131,7 +132,7 @@ void srlock_events_state(struct srlock_events *events, enum srlock_event_type ty
 
 	/* There may be any number of readers, and a spinlock is held. */
 	if (wq_has_sleeper(&events->wait))
-		mod_delayed_work(system_wq, &events->settle, 0);
+		mod_delayed_work(srlock_system_wq, &events->settle, 0);
 }
 
 static bool srlock_record_equals(const struct srlock_record *record,

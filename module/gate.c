@@ -480,8 +480,35 @@ bool srlock_gate_is_claimed(struct srlock_gate *gate)
 }
 
 /**
+ * srlock_gate_is_dirty() - whether there is something in the page cache to be written yet
+ * @gate: a closed one, whose hold is over
+ *
+ * sr fails all I/O while the medium may be another one, and what the last holder has
+ * written block by block and not synchronized would be lost, without an error at close().
+ *
+ * Context: Process context, sleeps.
+ * Return: true if so.
+ */
+bool srlock_gate_is_dirty(struct srlock_gate *gate)
+{
+	struct gendisk *disk = srlock_get_gated_disk(gate);
+	struct address_space *mapping;
+	bool dirty;
+
+	if (!disk)
+		return false;
+
+	mapping = srlock_mapping(disk->part0);
+	dirty = mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
+		mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK);
+	srlock_put_disk(disk);
+
+	return dirty;
+}
+
+/**
  * srlock_gate_renew() - forget the medium, it may be another one now
- * @gate: a closed one whose disk nobody has claimed
+ * @gate: a closed one whose disk nobody has claimed, and nobody has yet to write to
  *
  * sr looks at the medium at the next open, as after a tray cycle. If that were said
  * after the gate is open, a fresh open would find its reads refused.
@@ -551,21 +578,18 @@ void srlock_gate_open(struct srlock_gate *gate)
  * srlock_gate_probing() - the calling task begins to bind a driver to the drive
  * @gate: the drive's
  *
- * It alone gets a pass then: a window for all would let opens slip in before the
- * new disk is gated.
+ * It alone is let through then: a window for all would let opens slip in before the
+ * new disk is gated. It is also if the hold ends meanwhile, as sr would take the drive for
+ * one that can do nothing if it were refused.
  *
  * Context: Process context, device_lock() is held.
  */
 void srlock_gate_probing(struct srlock_gate *gate)
 {
-	unsigned int generation;
-
 	mutex_lock(&gate->mutex);
-	if (gate->queue_gated && !gate->probing) {
+	if (gate->queue_gated) {
 		WRITE_ONCE(gate->uncounted, true);
-		generation = srlock_passes_generation(&gate->passes);
-		gate->probing = srlock_pass_take(&gate->passes, &gate->probe_pass,
-						 generation, SRLOCK_PASS_KERNEL);
+		WRITE_ONCE(gate->prober, (unsigned long)task_stack_page(current));
 	}
 	mutex_unlock(&gate->mutex);
 }
@@ -579,9 +603,7 @@ void srlock_gate_probing(struct srlock_gate *gate)
 void srlock_gate_probed(struct srlock_gate *gate)
 {
 	mutex_lock(&gate->mutex);
-	if (gate->probing)
-		srlock_pass_drop(&gate->passes, &gate->probe_pass);
-	gate->probing = false;
+	WRITE_ONCE(gate->prober, 0);
 	mutex_unlock(&gate->mutex);
 }
 

@@ -52,8 +52,7 @@ struct srlock_fops {
  * @pinned: somebody stacked upon our pointers, so the gate stays for ever
  * @abandoned: whoever the gate is being closed for has given up
  * @forced: the hold was taken over a claim
- * @probing: @probe_pass is in use
- * @probe_pass: the pass of the task that binds sr during a hold
+ * @prober: the stack of the task that binds a driver during a hold; 0: none does
  * @own_request: a request of the module's own that is on its way; compared only
  * @own_refused: that one was refused
  */
@@ -76,8 +75,7 @@ struct srlock_gate {
 	bool pinned;
 	bool abandoned;
 	bool forced;
-	bool probing;
-	struct srlock_pass probe_pass;
+	unsigned long prober;
 	const struct request *own_request;
 	bool own_refused;
 };
@@ -89,6 +87,7 @@ void srlock_gate_destroy(struct srlock_gate *gate);
 int srlock_gate_close_disk(struct srlock_gate *gate, bool force);
 int srlock_gate_close_queue(struct srlock_gate *gate, unsigned long deadline);
 bool srlock_gate_is_claimed(struct srlock_gate *gate);
+bool srlock_gate_is_dirty(struct srlock_gate *gate);
 void srlock_gate_renew(struct srlock_gate *gate);
 void srlock_gate_open(struct srlock_gate *gate);
 int srlock_gate_announce(struct srlock_gate *gate);

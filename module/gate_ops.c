@@ -14,8 +14,10 @@
  */
 #include <linux/cdrom.h>
 #include <linux/percpu.h>
+#include <linux/sched/task_stack.h>
 #include <scsi/scsi.h>
 #include <scsi/scsi_cmnd.h>
+#include <scsi/scsi_eh.h>
 #include <scsi/scsi_host.h>
 #include <scsi/scsi_ioctl.h>
 #include <scsi/sg.h>
@@ -213,10 +215,11 @@ static noinline int srlock_any_ioctl(struct srlock_gate *gate, srlock_ioctl_fn o
 
 	if (srlock_admit(gate, &pass, &generation, 0)) {
 		/* sr does not unlock first. */
-		ejecting = cmd == CDROMEJECT && srlock_door_eject_begin(drive);
+		ejecting = cmd == CDROMEJECT &&
+			   srlock_door_eject_begin(drive, generation);
 		ret = original(bdev, mode, cmd, arg);
 		if (ejecting)
-			srlock_door_eject_end(drive);
+			srlock_door_eject_end(drive, generation);
 		srlock_admitted_end(gate, &pass, generation);
 		return ret;
 	}
@@ -391,6 +394,17 @@ void srlock_gate_copy_fops(struct srlock_fops *fops)
 	fops->ops.check_events = srlock_check_events;
 }
 
+/* As srlock_passes_find(); who binds a driver is inside for longer than the hold may last. */
+static unsigned long srlock_find_stack(struct srlock_gate *gate, unsigned long address)
+{
+	unsigned long prober = READ_ONCE(gate->prober);
+
+	if (prober && srlock_pass_covers(prober, address))
+		return prober | SRLOCK_PASS_KERNEL;
+
+	return srlock_passes_find(&gate->passes, address);
+}
+
 /* The error handler locks the door again after a reset, and waits for no answer. */
 static bool srlock_is_relock(struct request *rq)
 {
@@ -418,7 +432,7 @@ static void srlock_note_refused_request(struct srlock_gate *gate, struct request
 	}
 	/* Who is inside an admitted call has run the queue for somebody else. */
 	unknown = !in_task() || current->flags & PF_KTHREAD ||
-		  srlock_passes_find(&gate->passes, here);
+		  srlock_find_stack(gate, here);
 	trace_srlock_refused(drive, SRLOCK_WAY_COMMAND, opcode,
 			     unknown ? 0 : current->pid);
 	srlock_events_refused(&drive->events, SRLOCK_WAY_COMMAND, opcode,
@@ -459,6 +473,26 @@ static u8 srlock_request_opcode(struct request *rq)
 }
 
 /*
+ * sr and the cdrom layer take each command for done that does not end in CHECK CONDITION,
+ * with a buffer full of zeros. They are known by the flag that scsi_execute() sets, which
+ * those who have their own sense buffer to look at do not. A PREVENT or ALLOW of theirs goes
+ * by the status, and would tell the kernel's log of the sense.
+ */
+static bool srlock_needs_sense(struct request *rq, const struct scsi_cmnd *cmd)
+{
+	return blk_rq_is_passthrough(rq) && rq->rq_flags & RQF_QUIET &&
+	       cmd->cmnd[0] != ALLOW_MEDIUM_REMOVAL;
+}
+
+/* ABORTED COMMAND is what none of them tries again, or takes for news of the disc. */
+static void srlock_build_sense(struct scsi_cmnd *cmd)
+{
+	scsi_build_sense(cmd, 0, ABORTED_COMMAND, 0, 0);
+	/* Its header and as much as that says (SPC-4 4.5.3). */
+	cmd->sense_len = 8 + cmd->sense_buffer[7];
+}
+
+/*
  * End a request as a drive would that another initiator has reserved (SAM-5 5.3.1).
  * Whatever an earlier life of the request has left in it must not be taken for an
  * answer of the drive.
@@ -478,9 +512,23 @@ static noinline blk_status_t srlock_refuse_request(struct srlock_gate *gate,
 	cmd->sense_len = 0;
 	cmd->resid_len = blk_rq_bytes(rq);
 	cmd->result = SAM_STAT_RESERVATION_CONFLICT;
+	if (srlock_needs_sense(rq, cmd))
+		srlock_build_sense(cmd);
 	srlock_put_budget(gate->queue_original, rq);
 
 	return SRLOCK_STS_RESERVATION_CONFLICT;
+}
+
+/*
+ * What a task of the holder's has the kernel send, and no swapped function is called for,
+ * as by a mount that looks for a session. There is no pass, but the task that waits sends
+ * it itself, unless the host's driver may sleep; then this does not find it.
+ */
+static bool srlock_is_errand(struct srlock_gate *gate, const struct request *rq)
+{
+	return rq->rq_flags & RQF_QUIET && rq->end_io_data && in_task() &&
+	       object_is_on_stack(rq->end_io_data) &&
+	       srlock_holders_has(&srlock_gate_to_drive(gate)->holders);
 }
 
 static bool srlock_admits(struct srlock_gate *gate, struct request *rq)
@@ -496,7 +544,9 @@ static bool srlock_admits(struct srlock_gate *gate, struct request *rq)
 		       !READ_ONCE(gate->prior_opens);
 	}
 
-	stack = srlock_passes_find(&gate->passes, (unsigned long)rq->end_io_data);
+	stack = srlock_find_stack(gate, (unsigned long)rq->end_io_data);
+	if (!stack && srlock_is_errand(gate, rq))
+		stack = SRLOCK_PASS_KERNEL;
 	if (!stack)
 		return srlock_is_relock(rq) && !READ_ONCE(door->allowed);
 
@@ -544,21 +594,34 @@ static blk_status_t srlock_queue_rq(struct blk_mq_hw_ctx *hctx,
 
 /*
  * A command that takes too long may end in a reset, after which the drive has
- * forgotten PREVENT. SCSI's error handler sends it again, libata's does not.
+ * forgotten PREVENT. SCSI's error handler sends it again, libata's does not. No read
+ * section is around this one.
  */
 static enum blk_eh_timer_return srlock_timeout(struct request *rq)
 {
-	const struct blk_mq_ops *ops = READ_ONCE(rq->q->mq_ops);
+	const struct blk_mq_ops *ops;
 	enum blk_eh_timer_return ret;
-	struct srlock_gate *gate;
+	struct srlock_gate *gate = NULL;
 
-	if (unlikely(ops->queue_rq != srlock_queue_rq))
-		return ops->timeout(rq);
+	rcu_read_lock_sched();
+	ops = READ_ONCE(rq->q->mq_ops);
+	if (likely(ops->queue_rq == srlock_queue_rq)) {
+		gate = container_of(ops, struct srlock_gate, queue_ops);
+		this_cpu_inc(*gate->inside);
+	}
+	rcu_read_unlock_sched();
 
-	gate = container_of(ops, struct srlock_gate, queue_ops);
+	if (unlikely(!gate)) {
+		atomic_inc(&srlock_gate_late);
+		ret = ops->timeout(rq);
+		atomic_dec(&srlock_gate_late);
+		return ret;
+	}
+
 	ret = gate->queue_original->timeout(rq);
 	if (READ_ONCE(gate->closed))
 		srlock_drive_lock_door(srlock_gate_to_drive(gate));
+	this_cpu_dec(*gate->inside);
 
 	return ret;
 }

@@ -255,7 +255,7 @@ static int srlock_unlock_and_open(struct srlock_drive *drive)
 	/* Whoever had the drive before a forced hold still relies on the door. */
 	keep = gate->forced && claimed && drive->door.locked_before;
 	ret = srlock_door_end(drive, keep);
-	if (!claimed) {
+	if (!claimed && !srlock_gate_is_dirty(gate)) {
 		srlock_gate_renew(gate);
 		set_bit(SRLOCK_DRIVE_RENEWED, &drive->flags);
 	}
@@ -336,6 +336,9 @@ static void srlock_look_at_door(struct srlock_drive *drive)
 {
 	struct scsi_device *sdev = drive->sdev;
 
+	/* The mark is the error handler's: who takes it away locks the door in its place. */
+	if (!READ_ONCE(drive->door.wanted))
+		return;
 	if (!sdev->was_reset && !srlock_door_is_unlocked(&drive->door))
 		return;
 

@@ -22,7 +22,7 @@ from clients import BUS, wait_state, watcher
 from hanging import (ALLOW, NONBLOCK, PREVENT, SHORT, SMALL, SOON, Scene, acquire_errno, bind, break_errno, delete, dies,
                      release_errno, scene, send_inquiry, unbind)
 from machine import eventually, test
-from machine.guest import attempt, drive, srlock
+from machine.guest import attempt, cdrom, drive, srlock
 
 FOREVER = 600000        # ms; time-out of a command by SG_IO
 
@@ -430,6 +430,33 @@ def error_for_good(m):
 def end_of_hold(m):
     with scene(m) as s:
         play(s, "releasing", begin_hold_with_hanging_end)
+
+
+@test("P11 a hold that ends while sr asks the drive what it can do does not make sr believe that it can do nothing",
+      timeout=300)
+def probed_at_the_end(m):
+    with scene(m) as s:
+        path, address = s.recorder.sr, s.recorder.address
+        before = m.call(cdrom.on_node, path, cdrom.CDROM_GET_CAPABILITY)
+        s.set_timeout(60000)
+        process, fd = s.client()
+        assert process.begin(acquire_errno, fd).result(SOON) == 0
+        m.call(unbind, address, timeout=SOON)
+        s.hang("00")      # TEST UNIT READY
+        s.hang(ALLOW)
+        binding = m.process().begin(bind, address)
+        s.await_hang()
+        releasing = process.begin(release_errno, fd)
+        eventually(lambda: s.info()["state"] == srlock.RELEASING, SOON)
+        s.recorder.release()        # sr goes on to MODE SENSE, behind our ALLOW
+        s.await_hang()
+        time.sleep(1)
+        s.end()
+        assert releasing.result(SOON) == 0
+        binding.result(SOON)
+        assert m.call(cdrom.on_node, path, cdrom.CDROM_GET_CAPABILITY) == before
+        s.m.call(intrude.poll_every, s.bus, 0)
+        s.free()
 
 
 @test("P5 a hold that ends when a kernel thread closes its file keeps no other file from being closed", timeout=300)

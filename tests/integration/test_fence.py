@@ -13,9 +13,10 @@ import signal
 import time
 
 import intrude
+from clients import Client, pass_file
 from holding import DRIVES, Hold, attribute, is_free, no_udev, probes, set_timeout, text
 from machine import GuestError, ProcessGone, eventually, test
-from machine.guest import attempt, drive, scsi, srlock
+from machine.guest import attempt, cdrom, drive, scsi, srlock
 
 RO, NONBLOCK = os.O_RDONLY, os.O_RDONLY | os.O_NONBLOCK
 MARK = scsi.inquiry(79)      # what the holder sends
@@ -335,6 +336,27 @@ def signal_at_fence(m, bus):
     is_free(m, bus)
 
 
+@test("P2 an ioctl that got to sr before the ACQUIRE fails, and does not give zeros for an answer ({})",
+      each=SHALLOW_AND_DEEP, timeout=120)
+def ioctl_of_before(m, bus):
+    no_udev(m)
+    m.call(intrude.poll_every, bus, 0)
+    set_timeout(m, bus, LATE)
+    process = m.process()
+    fd = process.call(os.open, m.call(drive.sr, bus), NONBLOCK)
+    assert (entry := process.call(cdrom.toc_entry, fd)) == [4, 0], entry      # a data track
+    stall = Stall(m, bus, drive.sr)
+    waiting = process.begin(attempt.errno_of, "cdrom", "toc_entry", fd)     # for sr's mutex
+    acquirer = Acquirer(m, bus)
+    pending = acquirer.begin()
+    eventually(lambda: attribute(m, bus, "state") == "acquiring", SOON)
+    time.sleep(1)
+    assert not waiting.done() and not pending.done()
+    assert stall.end()["good"]
+    assert pending.result(SOON)["errno"] == 0
+    assert waiting.result(SOON) == "EIO"
+
+
 # An open stuck behind a foreign command, and an O_EXCL open racing
 
 class Jam:
@@ -473,6 +495,19 @@ def close_bounded(m, bus):
     outcome = hold.call(timed_close, hold.fd)
     assert outcome["seconds"] < SOON and outcome["errno"] == 0, outcome
     assert not pending.done()
+    end_stall(m, bus, pending)
+
+
+@test("P5 who is sent the lock file and closes it last does not wait for the drive", timeout=120)
+def close_unasked(m):
+    bus = "ahci"    # where ALLOW waits for the command in flight
+    hold, pending = stuck_child(m, bus)
+    set_timeout(m, bus, LATE)
+    given = pass_file(Client(hold.process, hold.fd), m.process())
+    hold.call(os.close, hold.fd)
+    outcome = given.call(timed_close)
+    assert outcome["seconds"] < 1 and outcome["errno"] == 0, outcome
+    assert attribute(m, bus, "state") == "releasing" and not pending.done()
     end_stall(m, bus, pending)
 
 

@@ -264,6 +264,20 @@ def holders_mount(m, bus):
     assert hold.call(intrude.umount) == "ok"
 
 
+@test("P4 a mount of the holder finds the session that it asks for ({})", each=DRIVES, timeout=120)
+def session(m, bus):
+    no_udev(m)
+    hold = Hold(m, bus)
+    refused = hold.info()["refused_commands"]
+    m.sh(f"mount -o ro,session=0 {m.call(drive.sr, bus)} /mnt", process=hold.process)
+    log = m.sh("dmesg | grep ISOFS")["stdout"]
+    assert "Invalid" not in log, log
+    assert hold.info()["refused_commands"] == refused
+    assert m.call(intrude.on_new_file, m.call(drive.sg, bus), os.O_RDWR, "sg_io") == "refused"
+    assert hold.info()["refused_commands"] == refused + 1, "it would not be counted"
+    assert hold.call(intrude.umount) == "ok"
+
+
 @test("P4 a loop device of the holder is the holder's, whoever reads it ({})", each=DRIVES, timeout=120)
 def loop(m, bus):
     hold = Hold(m, bus)

@@ -210,6 +210,29 @@ def make_udf(sr: str) -> dict:
                      f"eject -t {sr}; sleep 1; modprobe udf; mkudffs --media-type=dvdrw --blocksize=2048 {sr}", 90)
 
 
+def write_blocks(path: str, data: bytes) -> int:
+    """Write through the page cache, and leave the file open."""
+    fd = os.open(path, os.O_RDWR)
+    os.pwrite(fd, data, 0)
+    return fd
+
+
+@test("P7 what a holder has written block by block is not lost when it releases before it closes", timeout=240)
+def written_back(m):
+    with Recorder(m, medium="dvd+rw") as recorder:
+        no_udev(m)
+        done = m.call(make_udf, recorder.sr, timeout=120)
+        assert done["rc"] == 0, done
+        m.sh("echo 100000 >/proc/sys/vm/dirty_writeback_centisecs")     # not before the release
+        data = bytes(range(256)) * 256
+        hold = Hold(m, recorder.device)
+        fd = hold.call(write_blocks, recorder.sr, data)
+        hold.release()
+        hold.call(os.close, fd)
+        m.sh("echo 3 >/proc/sys/vm/drop_caches")
+        assert hold.call(cdrom.read_at, recorder.sr, 0, len(data)) == data
+
+
 @test("P7 a writable mount is EBUSY even with FORCE", timeout=240)
 def forced_over_writable(m):
     with Recorder(m, medium="dvd+rw") as recorder:

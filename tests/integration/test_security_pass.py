@@ -13,7 +13,7 @@ import attack
 from attack import Parked
 from clients import BUS, Client, admitted, calm, client, holder, pass_file, quiet
 from machine import eventually, test
-from machine.guest import cdrom, drive, scsi, srlock
+from machine.guest import attempt, cdrom, drive, scsi, srlock
 
 NONBLOCK = os.O_RDWR | os.O_NONBLOCK
 BUSY = str(errno.EBUSY)
@@ -153,6 +153,33 @@ def foreign_in_sr(m, part):
     answer = call.result()
     assert answer["status"] == scsi.RESERVATION_CONFLICT, answer
     assert not [c for c in m.trace.since(mark, BUS) if c.cdb[-1] == 77]
+
+
+@test("P6 an eject that hangs in sr when its hold is broken does not unlock the tray of the next one", timeout=120)
+def eject_of_before(m):
+    calm(m)
+    quiet(m, BUS)
+    path = m.call(drive.sr, BUS)
+    foreign, process = m.process(), m.process()
+    fd, own = foreign.call(os.open, path, NONBLOCK), process.call(os.open, path, NONBLOCK)
+    call = Parked(m, foreign, attack.sg_io_with, fd, "cdb", MARK, 0)    # has sr's mutex
+    one = client(m, process=process)
+    one.acquire()
+    ejecting = process.begin(attempt.errno_of, "cdrom", "ioctl", own, cdrom.CDROMEJECT)
+    eventually(lambda: not m.locked(BUS), 10, "the eject has begun")
+    assert client(m).call(srlock.break_) == 0
+    two = client(m)
+    two.acquire(wait=10)
+    assert m.locked(BUS) and not ejecting.done()
+    assert two.call(cdrom.ioctl, cdrom.CDROMEJECT) == 0
+    assert two.call(cdrom.ioctl, cdrom.CDROMCLOSETRAY) == 0
+    eventually(lambda: m.locked(BUS), 10, "the tray is locked again")
+    assert not ejecting.done()
+    call.spring(MARK)
+    call.result()
+    ejecting.result(20)
+    assert m.locked(BUS) and not m.tray_open(BUS)
+    assert two.release() == 0
 
 
 def occupy(m, bus: str, number: int) -> list[Parked]:

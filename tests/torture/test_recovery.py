@@ -394,6 +394,25 @@ def unlocked_by_the_holder(m):
         assert u.process.call(eject, u.fd) == 0 and u.process.call(becomes_usable, u.fd)
 
 
+@test("P6 what a NO_PREVENT holder has locked is locked again when the error handler resets the drive", timeout=120)
+def locked_by_the_holder(m):
+    with recovering(m) as s:
+        process, fd = s.client()
+        assert process.begin(acquire_errno, fd, srlock.NO_PREVENT).result(SOON) == 0
+        sr = process.call(os.open, s.recorder.sr, NONBLOCK)
+        assert process.call(cdrom.ioctl, sr, cdrom.CDROM_LOCKDOOR, 1) == 0 and s.recorder.prevented()
+        s.recorder.fault(f"{TEST} delay=3000")      # the error handler's, after the reset
+        s.hang(SHORT)
+        command = process.fork().begin(send_inquiry, fd, 96, FOREVER)
+        s.await_hang()
+        recover(s, RESET)
+        command.result(SOON)
+        revive(s)
+        assert s.recorder.status()["faults"] == "0"
+        eventually(s.recorder.prevented, SOON, "the tray is locked again")
+        assert process.begin(release_errno, fd).result(SOON) == 0
+
+
 @test("P5 a drive that does not answer the ALLOW after a late PREVENT either is not asked again, and it is told",
       timeout=120)
 def deaf(m):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import struct
 from ctypes import c_int, c_ubyte, c_uint, c_void_p
 
 CDROMPAUSE = 0x5301
@@ -59,6 +60,13 @@ CGC_WRITE, CGC_READ, CGC_NONE = 1, 2, 3
 def ioctl(fd: int, command: int, argument: int = 0) -> int:
     """An ioctl with a plain number as argument."""
     return fcntl.ioctl(fd, command, argument)
+
+
+def toc_entry(fd: int, track: int = 1) -> tuple[int, int]:
+    """CDROMREADTOCENTRY: the control bits of a track, and the block in which it begins."""
+    entry = bytearray(struct.pack("=BBBxiB3x", track, 0, 1, 0, 0))      # in blocks
+    fcntl.ioctl(fd, CDROMREADTOCENTRY, entry, True)
+    return entry[1] >> 4, struct.unpack_from("=i", entry, 4)[0]
 
 
 def send_packet(fd: int, cdb: bytes, length: int = 0) -> bytes:
