@@ -180,6 +180,26 @@ struct srlock_member *srlock_holders_first(const struct srlock_holders *holders)
 }
 
 /**
+ * srlock_holders_alive() - the first member whose process is still there
+ * @holders: the members
+ *
+ * The number of one that is not may be another process's by now.
+ *
+ * Context: srlock_lock.spin is held.
+ * Return: the member, NULL if there is none.
+ */
+const struct srlock_member *srlock_holders_alive(const struct srlock_holders *holders)
+{
+	const struct srlock_member *member;
+
+	list_for_each_entry(member, &holders->members, node)
+		if (pid_has_task(member->pid, PIDTYPE_TGID))
+			return member;
+
+	return NULL;
+}
+
+/**
  * srlock_holders_has_slow() - whether a task is the holder's, the long way
  * @holders: the members
  * @task: the task, current or one that is kept alive by the caller

@@ -50,6 +50,7 @@ void srlock_member_destroy(struct srlock_member *member);
 int srlock_holders_add(struct srlock_holders *holders, struct srlock_member *member);
 void srlock_holders_clear(struct srlock_holders *holders);
 struct srlock_member *srlock_holders_first(const struct srlock_holders *holders);
+const struct srlock_member *srlock_holders_alive(const struct srlock_holders *holders);
 bool srlock_holders_is_member(const struct srlock_holders *holders);
 bool srlock_holders_has_slow(const struct srlock_holders *holders,
 			     struct task_struct *task);

@@ -17,6 +17,9 @@
 /* What the works get on top of the drive's time before a caller gives up on them. */
 #define SRLOCK_SLACK		(HZ / 2)
 
+/* For so long only death interrupts an ACQUIRE whose turn it is. */
+#define SRLOCK_UNDISTURBED	(HZ / 10)
+
 /* How long BREAK waits for a tray to be unlocked; the drive is taken before that. */
 #define SRLOCK_BREAK_WAIT	(HZ / 2)
 
@@ -63,12 +66,23 @@ static int srlock_wait_in_line(struct srlock_wait *wait, u64 deadline_ns)
 				      (TASK_INTERRUPTIBLE | TASK_FREEZABLE));
 }
 
-/* Being served: for as long as the drive may take, whatever the deadline is. */
+/*
+ * Being served: for as long as the drive may take, whatever the deadline is. That is a
+ * matter of milliseconds as a rule. A signal that came in these would have the call begin
+ * again, and find the drive busy with the undoing of what it had begun.
+ */
 static int srlock_wait_served(struct srlock_wait *wait)
 {
 	struct srlock_drive *drive = srlock_lock_to_drive(wait->waiter.client->lock);
 	unsigned int stage;
 	long left;
+
+	left = wait_event_killable_timeout(wait->wake,
+					   srlock_wait_is_done(wait) ||
+					   !srlock_wait_is_served(wait),
+					   SRLOCK_UNDISTURBED);
+	if (left)
+		return left < 0 ? left : 0;
 
 	/* One time for the commands in flight, another one for our own. */
 	for (stage = 0; stage < 2; stage++) {
@@ -102,6 +116,9 @@ static int srlock_wait_acquired(struct srlock_wait *wait, u64 deadline_ns)
 			ret = 0;
 	} while (!ret && !srlock_wait_is_done(wait));
 
+	/* To begin again would be to find the drive busy with being given back. */
+	if (ret == -ERESTARTSYS && !wait->waiter.may_wait)
+		ret = -EINTR;
 	if (ret)
 		return srlock_lock_cancel(&wait->waiter, ret == -ETIME ? -EBUSY : ret);
 

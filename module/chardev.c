@@ -103,13 +103,13 @@ static int srlock_check_acquire(const struct srlock_acquire *args)
 
 static pid_t srlock_holder_pid(struct srlock_drive *drive)
 {
-	const struct srlock_member *first;
+	const struct srlock_member *member;
 	pid_t pid = 0;
 
 	spin_lock(&drive->lock.spin);
-	first = srlock_holders_first(&drive->holders);
-	if (first)
-		pid = pid_vnr(first->pid);
+	member = srlock_holders_alive(&drive->holders);
+	if (member)
+		pid = pid_vnr(member->pid);
 	spin_unlock(&drive->lock.spin);
 
 	return pid;
@@ -172,7 +172,8 @@ static int srlock_ioctl_release(struct srlock_file *file, void __user *argp, siz
 		return -EFAULT;
 
 	ret = srlock_call_release(&file->client, &args.count);
-	if (ret == -EPERM || ret == -EOWNERDEAD || ret == -ENODEV)
+	if (ret == -EPERM || ret == -EOWNERDEAD ||
+	    (ret == -ENODEV && srlock_drive_is_gone(file->drive)))
 		return ret;
 	/* The lock is released; that this can be told was seen before. */
 	if (put_user(args.count, &out->count))
@@ -216,7 +217,7 @@ static void srlock_fill_info(struct srlock_file *file, struct srlock_info *info)
 	info->state = holder.state;
 	info->count = holder.count;
 	info->my_count = holder.my_count;
-	if (holder.pid) {
+	if (*holder.name) {
 		info->pid = pid_vnr(holder.pid);
 		info->uid = from_kuid_munged(current_user_ns(), holder.uid);
 	}

@@ -33,7 +33,7 @@ static DECLARE_WAIT_QUEUE_HEAD(srlock_drives_wait);
 void srlock_drive_holder(struct srlock_drive *drive, const struct srlock_client *client,
 			 struct srlock_holder_info *info)
 {
-	const struct srlock_member *first;
+	const struct srlock_member *member;
 	struct srlock_lock *lock = &drive->lock;
 
 	memset(info, 0, sizeof(*info));
@@ -41,10 +41,13 @@ void srlock_drive_holder(struct srlock_drive *drive, const struct srlock_client 
 	info->state = lock->state;
 	info->waiters = srlock_lock_waiters(lock);
 	if (lock->owner) {
-		first = srlock_holders_first(&drive->holders);
+		member = srlock_holders_alive(&drive->holders);
 		info->count = lock->owner->count;
-		info->pid = get_pid(first->pid);
-		info->uid = first->uid;
+		if (member)
+			info->pid = get_pid(member->pid);
+		else
+			member = srlock_holders_first(&drive->holders);
+		info->uid = member->uid;
 		info->since = drive->since;
 		info->flags = lock->acquire_flags;
 		memcpy(info->name, lock->name, sizeof(info->name));

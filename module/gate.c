@@ -485,6 +485,8 @@ bool srlock_gate_is_claimed(struct srlock_gate *gate)
  *
  * sr fails all I/O while the medium may be another one, and what the last holder has
  * written block by block and not synchronized would be lost, without an error at close().
+ * A foreigner with a file from before the hold can write to the cache as well, and nobody's
+ * gets to the disc then.
  *
  * Context: Process context, sleeps.
  * Return: true if so.
@@ -499,8 +501,9 @@ bool srlock_gate_is_dirty(struct srlock_gate *gate)
 		return false;
 
 	mapping = srlock_mapping(disk->part0);
-	dirty = mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
-		mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK);
+	dirty = !READ_ONCE(gate->prior_opens) &&
+		(mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
+		 mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK));
 	srlock_put_disk(disk);
 
 	return dirty;

@@ -105,7 +105,7 @@ static void srlock_refuse_call(struct srlock_gate *gate, enum srlock_way way, u3
 {
 	struct srlock_drive *drive = srlock_gate_to_drive(gate);
 
-	trace_srlock_refused(drive, way, code, current->pid);
+	trace_srlock_refused(drive, way, code, task_tgid_nr(current));
 	srlock_events_refused(&drive->events, way, code,
 			      current->flags & PF_KTHREAD ? NULL : current, 0);
 }
@@ -434,7 +434,7 @@ static void srlock_note_refused_request(struct srlock_gate *gate, struct request
 	unknown = !in_task() || current->flags & PF_KTHREAD ||
 		  srlock_find_stack(gate, here);
 	trace_srlock_refused(drive, SRLOCK_WAY_COMMAND, opcode,
-			     unknown ? 0 : current->pid);
+			     unknown ? 0 : task_tgid_nr(current));
 	srlock_events_refused(&drive->events, SRLOCK_WAY_COMMAND, opcode,
 			      unknown ? NULL : current, SRLOCK_EVENT_GUESS);
 }
@@ -475,13 +475,13 @@ static u8 srlock_request_opcode(struct request *rq)
 /*
  * sr and the cdrom layer take each command for done that does not end in CHECK CONDITION,
  * with a buffer full of zeros. They are known by the flag that scsi_execute() sets, which
- * those who have their own sense buffer to look at do not. A PREVENT or ALLOW of theirs goes
- * by the status, and would tell the kernel's log of the sense.
+ * those who have their own sense buffer to look at do not. What SCSI_IOCTL_* on sg sends, and
+ * the kernel's PREVENT and ALLOW, goes by the status, and would tell the log of the sense.
  */
 static bool srlock_needs_sense(struct request *rq, const struct scsi_cmnd *cmd)
 {
 	return blk_rq_is_passthrough(rq) && rq->rq_flags & RQF_QUIET &&
-	       cmd->cmnd[0] != ALLOW_MEDIUM_REMOVAL;
+	       cmd->cmnd[0] != ALLOW_MEDIUM_REMOVAL && cmd->cmnd[0] != START_STOP;
 }
 
 /* ABORTED COMMAND is what none of them tries again, or takes for news of the disc. */
@@ -520,12 +520,24 @@ static noinline blk_status_t srlock_refuse_request(struct srlock_gate *gate,
 }
 
 /*
- * What a task of the holder's has the kernel send, and no swapped function is called for,
- * as by a mount that looks for a session. There is no pass, but the task that waits sends
- * it itself, unless the host's driver may sleep; then this does not find it.
+ * A mount that looks for a session calls sr with no swapped function in between, so there
+ * is no pass. But the task that waits sends the command itself, unless the host's driver
+ * may sleep; then this does not find it. Nothing but these commands, as sg's own ioctls,
+ * which are not for the holder, look the same.
  */
-static bool srlock_is_errand(struct srlock_gate *gate, const struct request *rq)
+static bool srlock_looks_for_session(struct srlock_gate *gate, struct request *rq)
 {
+	const struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
+
+	switch (cmd->cmnd[0]) {
+	case READ_TOC:
+	case GPCMD_READ_DISC_INFO:
+	case GPCMD_READ_TRACK_RZONE_INFO:
+		break;
+	default:
+		return false;
+	}
+
 	return rq->rq_flags & RQF_QUIET && rq->end_io_data && in_task() &&
 	       object_is_on_stack(rq->end_io_data) &&
 	       srlock_holders_has(&srlock_gate_to_drive(gate)->holders);
@@ -545,7 +557,7 @@ static bool srlock_admits(struct srlock_gate *gate, struct request *rq)
 	}
 
 	stack = srlock_find_stack(gate, (unsigned long)rq->end_io_data);
-	if (!stack && srlock_is_errand(gate, rq))
+	if (!stack && srlock_looks_for_session(gate, rq))
 		stack = SRLOCK_PASS_KERNEL;
 	if (!stack)
 		return srlock_is_relock(rq) && !READ_ONCE(door->allowed);

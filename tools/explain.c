@@ -62,7 +62,7 @@ char *explain_holder(const struct lock_status *status)
 	if (!*status->client)
 		text = format_text("another client");
 	else if (!status->pid)
-		text = format_text("\"%s\" (process not visible from here, user %s) for %s",
+		text = format_text("\"%s\" (process gone or not visible from here, user %s) for %s",
 				   status->client, user, span);
 	else if (process)
 		text = format_text("\"%s\" (pid %d, command %s, user %s) for %s",
@@ -133,7 +133,7 @@ char *explain_busy(const struct drive *drive, const struct srlock_acquire *acqui
 		return format_text("free, but %u other client%s for it", info->waiters,
 				   info->waiters == 1 ? " waits" : "s wait");
 	case SRLOCK_BUSY_RELEASING:
-		return format_text("its last holder's release is still under way");
+		return format_text("a release or the undoing of an acquire is still under way");
 	default:
 		return format_text("for a reason that this version does not know (%u)",
 				   acquire->busy_reason);

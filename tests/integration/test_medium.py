@@ -233,6 +233,30 @@ def written_back(m):
         assert hold.call(cdrom.read_at, recorder.sr, 0, len(data)) == data
 
 
+def sync_fails(fd: int) -> bool:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
+
+
+@test("P7 what a foreigner has written to the page cache during a hold is not written to the disc after it", timeout=240)
+def foreign_pages(m):
+    with Recorder(m, medium="dvd+rw") as recorder:
+        no_udev(m)
+        done = m.call(make_udf, recorder.sr, timeout=120)
+        assert done["rc"] == 0, done
+        m.call(intrude.poll_every, recorder.device, 0)      # which looks at the disc anew
+        m.sh("echo 100000 >/proc/sys/vm/dirty_writeback_centisecs")
+        foreign = m.process()
+        fd = foreign.call(os.open, recorder.sr, os.O_RDWR | os.O_NONBLOCK)
+        hold = Hold(m, recorder.device)
+        foreign.call(os.pwrite, fd, bytes(range(256)) * 256, 0)
+        hold.release()
+        assert foreign.call(sync_fails, fd)
+
+
 @test("P7 a writable mount is EBUSY even with FORCE", timeout=240)
 def forced_over_writable(m):
     with Recorder(m, medium="dvd+rw") as recorder:

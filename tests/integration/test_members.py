@@ -201,6 +201,28 @@ def passed_file(m):
     assert one.info()["pid"] == one.process.pid
 
 
+@test("the pid that is shown is of a process that is there")
+def shown_pid(m):
+    watch, one = watcher(m), holder(m)
+    child = one.fork()
+    child.acquire()
+    keeper = pass_file(one, m.process())
+    assert watch.info()["pid"] == one.process.pid
+    one.kill()
+    assert watch.info()["pid"] == child.process.pid and m.call(attribute_of, BUS, "pid") == str(child.process.pid)
+    child.kill()
+    # held by the file alone, of which nobody has made an ACQUIRE
+    info = watch.info()
+    assert (info["state"], info["count"], info["pid"], info["uid"]) == (srlock.HELD, 2, 0, 0), info
+    assert m.call(attribute_of, BUS, "pid") == "0" and watch.try_acquire()["holder_pid"] == 0
+    keeper.kill()
+    wait_free(watch)
+
+
+def attribute_of(bus: str, name: str) -> str:
+    return drive.read(f"{drive.attributes(bus)}/{name}").strip()
+
+
 @test("whoever has the file with a count can send commands through it, in any process")
 def file_sends(m):
     one = holder(m)

@@ -237,7 +237,7 @@ def acquire_errors(b: Bench) -> None:
 @test("each reason for busy is told")
 def busy_reasons(b: Bench) -> None:
     for reason, text in ((1, "held by another client"), (2, "mounted or open with O_EXCL"),
-                         (3, "others wait for it"), (4, "release is still under way"),
+                         (3, "others wait for it"), (4, "is still under way"),
                          (9, "does not know (9)")):
         result = b.run("run", "-n", "sr0", "true", acquire=errno.EBUSY, busy=reason)
         text = text.replace("others wait", "0 other clients wait")

@@ -55,7 +55,8 @@
  * @SRLOCK_BUSY_HELD: another client holds the drive, or is about to
  * @SRLOCK_BUSY_CLAIMED: it is mounted, or open with O_EXCL
  * @SRLOCK_BUSY_QUEUED: it is free, but others wait for it
- * @SRLOCK_BUSY_RELEASING: its last holder's release is under way
+ * @SRLOCK_BUSY_RELEASING: its last holder's release is under way, or an ACQUIRE that
+ *	was given up is being undone
  */
 enum srlock_busy {
 	SRLOCK_BUSY_NOT		= 0,
@@ -116,7 +117,8 @@ struct srlock_release {
  * @SRLOCK_STATE_FREE: nobody holds the drive
  * @SRLOCK_STATE_ACQUIRING: a first acquire is under way
  * @SRLOCK_STATE_HELD: a client holds the drive
- * @SRLOCK_STATE_RELEASING: ownership has ended, the tray is being unlocked
+ * @SRLOCK_STATE_RELEASING: ownership has ended and the tray is being unlocked, or an
+ *	acquire that was given up is being undone
  * @SRLOCK_STATE_GONE: the drive is unplugged
  */
 enum srlock_state {
@@ -151,8 +153,9 @@ enum srlock_state {
  * @state: out: enum srlock_state
  * @count: out: how often the drive is held, by whatever client
  * @my_count: out: how often it is held by this file
- * @pid: out: the holder's process (its first ACQUIRE) in the caller's pid
- *	namespace; 0 if nobody holds or it is not visible there
+ * @pid: out: the holder's process (its first ACQUIRE, or when that process is no
+ *	more, the next that joined) in the caller's pid namespace; 0 if nobody holds, if
+ *	it is not visible there, or if none of them is left
  * @uid: out: its real user in the caller's user namespace, the overflow uid if
  *	that has no name for it; 0 if nobody holds
  * @waiters: out: ACQUIRE calls that wait
@@ -277,7 +280,8 @@ struct srlock_event {
  * no driver; EOWNERDEAD this file's hold was broken; EIO the drive refused
  * PREVENT; ETIMEDOUT foreign commands in flight did not finish, or PREVENT did
  * not; EOPNOTSUPP this kernel cannot be gated; ENOMEM; EOVERFLOW too deep, or
- * too many processes; EINTR a signal came (the call is restarted where SA_RESTART says so).
+ * too many processes; EINTR a signal came (the call is restarted where SA_RESTART says
+ * so, unless it was not to wait; it then begins at the end of the line).
  */
 #define SRLOCK_IOC_ACQUIRE	_IOWR(SRLOCK_IOC_MAGIC, 0x01, struct srlock_acquire)
 /**
