@@ -81,8 +81,10 @@ static int srlock_wait_served(struct srlock_wait *wait)
 					   srlock_wait_is_done(wait) ||
 					   !srlock_wait_is_served(wait),
 					   SRLOCK_UNDISTURBED);
-	if (left)
-		return left < 0 ? left : 0;
+	if (left < 0)
+		return left;
+	if (left > 0)
+		return 0;
 
 	/* One time for the commands in flight, another one for our own. */
 	for (stage = 0; stage < 2; stage++) {
