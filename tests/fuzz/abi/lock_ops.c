@@ -190,7 +190,7 @@ static void check_acquired(struct runner *runner, const struct lock_call *call)
 		return;
 	if (got->count != count)
 		wrong(runner, "count %u, not %u", got->count, count);
-	if (count && model->pid && runner->same_pids && got->holder_pid != model->pid)
+	if (count && !is_holders_pid(runner, got->holder_pid))
 		wrong(runner, "holder's pid is %d, not %d", got->holder_pid, model->pid);
 }
 

@@ -62,7 +62,7 @@ static void expect_info(struct runner *runner, const struct file *file,
 		      model_count(model), object->count);
 	if ((info->status & ~SRLOCK_STATUS_PREVENTED) != status)
 		wrong(runner, "status %#x, not %#x", info->status, status);
-	if (held && model->pid && runner->same_pids && info->pid != model->pid)
+	if (held && !is_holders_pid(runner, info->pid))
 		wrong(runner, "pid %d, not %d", info->pid, model->pid);
 }
 

@@ -10,8 +10,10 @@
 #ifndef RUNNER_H
 #define RUNNER_H
 
+#include <errno.h>
 #include <linux/srlock.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -153,6 +155,14 @@ struct runner {
 	struct child children[CHILDREN];
 	struct thread threads[CHILDREN];
 };
+
+/* When the first process is no more, another one's number is shown. */
+static inline bool is_holders_pid(const struct runner *runner, int shown)
+{
+	int pid = runner->worker->model.pid;
+
+	return !pid || !runner->same_pids || shown == pid || (kill(pid, 0) && errno == ESRCH);
+}
 
 /* Whether the model knows what will happen. */
 static inline bool is_exact(const struct runner *runner)
