@@ -46,6 +46,18 @@ static int break_drive(const struct drive *drive, bool quiet)
 	return status;
 }
 
+static int break_drives(const struct drive_list *list, bool quiet)
+{
+	int status = 0, one;
+	size_t i;
+
+	for (i = 0; i < list->count; i++) {
+		one = break_drive(list->drives[i], quiet);
+		status = status ? status : one;
+	}
+	return status;
+}
+
 static int run(const struct verb *verb, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -55,8 +67,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 	};
 	struct drive_list list = { 0 };
 	bool quiet = false;
-	int option, status, one;
-	size_t i;
+	int option, status;
 
 	while ((option = getopt_long(argc, argv, "qh", longs, NULL)) >= 0) {
 		if (option == 'h')
@@ -68,10 +79,8 @@ static int run(const struct verb *verb, int argc, char **argv)
 	if (optind >= argc)
 		return usage_error(verb, "no drive is named");
 	status = drive_list_arguments(&list, argc - optind, argv + optind);
-	for (i = 0; i < list.count; i++) {
-		one = break_drive(list.drives[i], quiet);
-		status = status ? status : one;
-	}
+	if (!status)
+		status = break_drives(&list, quiet);
 	drive_list_free(&list);
 	return status;
 }

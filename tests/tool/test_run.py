@@ -458,6 +458,8 @@ def break_statuses(b: Bench) -> None:
 def break_several(b: Bench) -> None:
     holder = b.start("hold", "--name", "me", "sr1")
     holder.line()
+    result = b.run("break", "sr1", "sr9")
+    assert result.status == 66 and "taken" not in result.err, result      # a slip of the pen breaks nothing
     result = b.run("break", "sr0", "sr1")
     assert result.status == 1 and "sr0: nobody holds it" in result.err and 'taken from "me"' in result.err, result
     holder.finish("")
