@@ -69,7 +69,8 @@ static int srlock_wait_in_line(struct srlock_wait *wait, u64 deadline_ns)
 /*
  * Being served: for as long as the drive may take, whatever the deadline is. That is a
  * matter of milliseconds as a rule. A signal that came in these would have the call begin
- * again, and find the drive busy with the undoing of what it had begun.
+ * again, and find the drive busy with the undoing of what it had begun; so for a moment
+ * this is neither interruptible nor freezable.
  */
 static int srlock_wait_served(struct srlock_wait *wait)
 {

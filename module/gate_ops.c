@@ -522,21 +522,16 @@ static noinline blk_status_t srlock_refuse_request(struct srlock_gate *gate,
 /*
  * A mount that looks for a session calls sr with no swapped function in between, so there
  * is no pass. But the task that waits sends the command itself, unless the host's driver
- * may sleep; then this does not find it. Nothing but these commands, as sg's own ioctls,
- * which are not for the holder, look the same.
+ * may sleep; then this does not find it. Nothing but READ TOC: what sg's own ioctls and
+ * pktcdvd send looks the same, and is not for the holder. If the hold ends just here, the
+ * next one's fence waits for the command as for any that has no pass.
  */
 static bool srlock_looks_for_session(struct srlock_gate *gate, struct request *rq)
 {
 	const struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
 
-	switch (cmd->cmnd[0]) {
-	case READ_TOC:
-	case GPCMD_READ_DISC_INFO:
-	case GPCMD_READ_TRACK_RZONE_INFO:
-		break;
-	default:
+	if (cmd->cmnd[0] != READ_TOC)
 		return false;
-	}
 
 	return rq->rq_flags & RQF_QUIET && rq->end_io_data && in_task() &&
 	       object_is_on_stack(rq->end_io_data) &&
