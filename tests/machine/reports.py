@@ -42,12 +42,13 @@ _ORIGINAL = re.compile(r"(scsi_queue_rq|sr_block_(open|release|ioctl|compat_ioct
 #   - the walk over a tag set. What it finds it holds by a reference that it takes only if there still is one, and may
 #     find to have changed before that. So it is not sure of a request that is being started or ends meanwhile. The
 #     module does not need that: those it must not miss were dispatched before a grace period that it waited for, and
-#     what comes later the gate refuses.
+#     what comes later the gate refuses;
+#   - the look whether a queue has something to run. Whoever adds to it runs it afterwards.
 _LOCKLESS = re.compile(
     r"(ktime_get_mono_fast_ns|hrtimer_wakeup|schedule_hrtimeout_range_clock|blk_mq_sched_dispatch_requests|"
-    r"(__)?sbitmap_\w+|blk_mq_find_and_get_req|is_flush_rq)(\.|$)")
+    r"(__)?sbitmap_\w+|blk_mq_find_and_get_req|is_flush_rq|blk_mq_hctx_has_pending)(\.|$)")
 # What such functions call for the access itself.
-_HELPER = re.compile(r"_find_(next|first)_(zero_)?bit(\.|$)")
+_HELPER = re.compile(r"(_find_(next|first)_(zero_)?bit|list_empty_careful)(\.|$)")
 _LONGEST_RACE = 200
 
 

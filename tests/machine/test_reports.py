@@ -92,6 +92,14 @@ SAMPLES = {
         ["sbitmap_find_bit_in_word+0xa1/0xe3", "__sbitmap_get+0x73/0xc3", "blk_mq_get_tag+0x10e/0x3a5",
          "scsi_alloc_request+0x15/0x3d", *COMMAND],
         ["_find_next_zero_bit+0x3c/0x83", "sbitmap_find_bit_in_word+0x70/0xe3", "blk_mq_get_tag+0x10e/0x3a5"]), 0),
+    "the look whether a queue has something to run": (race(
+        "list_empty_careful / list_splice_tail_init",
+        ["list_splice_tail_init+0x7a/0xc1", "blk_mq_dispatch_rq_list+0x73d/0x8b3", "blk_execute_rq_nowait+0x96/0xa4"],
+        ["list_empty_careful+0x1b/0x4a", "blk_mq_hctx_has_pending+0x1c/0x9f", "blk_mq_run_hw_queues+0xba/0xef",
+         "srlock_refuse_request+0x478/0x48e [srlock]"]), 0),
+    "a look of the module's at a list": (race(
+        "list_empty_careful / list_splice_tail_init", ["list_splice_tail_init+0x7a/0xc1", "vfs_read+0x1/0x2"],
+        ["list_empty_careful+0x1b/0x4a", OURS]), 1),
     "a request that gets its tag, and the walk over the tags": (race(
         "__blk_mq_get_driver_tag / blk_mq_find_and_get_req",
         ["__blk_mq_get_driver_tag+0x9a/0xe4", "blk_mq_dispatch_rq_list+0xe2/0x583", "blk_execute_rq+0xc6/0x13c", *COMMAND],
