@@ -156,12 +156,19 @@ struct runner {
 	struct thread threads[CHILDREN];
 };
 
-/* When the first process is no more, another one's number is shown. */
+static inline bool is_process(int pid)
+{
+	return !kill(pid, 0) || errno != ESRCH;
+}
+
+/* When the first process is no more, another one's number is shown, or none. */
 static inline bool is_holders_pid(const struct runner *runner, int shown)
 {
 	int pid = runner->worker->model.pid;
 
-	return !pid || !runner->same_pids || shown == pid || (kill(pid, 0) && errno == ESRCH);
+	if (!pid || !runner->same_pids || shown == pid)
+		return true;
+	return !is_process(pid) && (!shown || is_process(shown));
 }
 
 /* Whether the model knows what will happen. */
