@@ -432,6 +432,24 @@ def end_of_hold(m):
         play(s, "releasing", begin_hold_with_hanging_end)
 
 
+def acquire_with_alarm(fd: int) -> int:
+    """ACQUIRE that a signal reaches when it is under way, whose handler wants calls restarted."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    return acquire_errno(fd)
+
+
+@test("P10 an ACQUIRE that is not to wait is not restarted, to find the drive busy with its own undoing", timeout=120)
+def not_restarted(m):
+    with scene(m) as s:
+        s.set_timeout(60000)
+        s.recorder.fault(f"{PREVENT} delay=1000")
+        process, fd = s.client()
+        assert process.begin(acquire_with_alarm, fd).result(SOON) == errno.EINTR
+        s.free()
+
+
 @test("P11 a hold that ends while sr asks the drive what it can do does not make sr believe that it can do nothing",
       timeout=300)
 def probed_at_the_end(m):

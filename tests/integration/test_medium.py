@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -210,6 +211,17 @@ def make_udf(sr: str) -> dict:
                      f"eject -t {sr}; sleep 1; modprobe udf; mkudffs --media-type=dvdrw --blocksize=2048 {sr}", 90)
 
 
+@contextlib.contextmanager
+def writable(m):
+    """A recorder with a disc that can be written block by block; the kernel does it when it is asked to."""
+    with Recorder(m, medium="dvd+rw") as recorder:
+        no_udev(m)
+        done = m.call(make_udf, recorder.sr, timeout=120)
+        assert done["rc"] == 0, done
+        m.sh("echo 100000 >/proc/sys/vm/dirty_writeback_centisecs")
+        yield recorder
+
+
 def write_blocks(path: str, data: bytes) -> int:
     """Write through the page cache, and leave the file open."""
     fd = os.open(path, os.O_RDWR)
@@ -219,11 +231,7 @@ def write_blocks(path: str, data: bytes) -> int:
 
 @test("P7 what a holder has written block by block is not lost when it releases before it closes", timeout=240)
 def written_back(m):
-    with Recorder(m, medium="dvd+rw") as recorder:
-        no_udev(m)
-        done = m.call(make_udf, recorder.sr, timeout=120)
-        assert done["rc"] == 0, done
-        m.sh("echo 100000 >/proc/sys/vm/dirty_writeback_centisecs")     # not before the release
+    with writable(m) as recorder:
         data = bytes(range(256)) * 256
         hold = Hold(m, recorder.device)
         fd = hold.call(write_blocks, recorder.sr, data)
@@ -243,12 +251,8 @@ def sync_fails(fd: int) -> bool:
 
 @test("P7 what a foreigner has written to the page cache during a hold is not written to the disc after it", timeout=240)
 def foreign_pages(m):
-    with Recorder(m, medium="dvd+rw") as recorder:
-        no_udev(m)
-        done = m.call(make_udf, recorder.sr, timeout=120)
-        assert done["rc"] == 0, done
+    with writable(m) as recorder:
         m.call(intrude.poll_every, recorder.device, 0)      # which looks at the disc anew
-        m.sh("echo 100000 >/proc/sys/vm/dirty_writeback_centisecs")
         foreign = m.process()
         fd = foreign.call(os.open, recorder.sr, os.O_RDWR | os.O_NONBLOCK)
         hold = Hold(m, recorder.device)
@@ -259,10 +263,7 @@ def foreign_pages(m):
 
 @test("P7 a writable mount is EBUSY even with FORCE", timeout=240)
 def forced_over_writable(m):
-    with Recorder(m, medium="dvd+rw") as recorder:
-        no_udev(m)
-        done = m.call(make_udf, recorder.sr, timeout=120)
-        assert done["rc"] == 0, done
+    with writable(m) as recorder:
         owner = m.process()
         assert (outcome := owner.call(intrude.mount, recorder.sr, "/mnt", "udf", 0)) == "ok", outcome
         process = m.process()

@@ -280,9 +280,8 @@ struct srlock_event {
  * has no driver; EOWNERDEAD this file's hold was broken; EIO the drive refused
  * PREVENT or could not be woken; ETIMEDOUT foreign commands in flight did not
  * finish, or PREVENT did not; EOPNOTSUPP this kernel cannot be gated; ENOMEM;
- * EOVERFLOW too deep, or too many processes; EINTR a signal came (the call is
- * restarted where SA_RESTART says so, unless it was not to wait; it then begins
- * at the end of the line).
+ * EOVERFLOW too deep, or too many processes; EINTR a signal came (a call that
+ * was to wait is restarted where SA_RESTART says so, at the end of the line).
  */
 #define SRLOCK_IOC_ACQUIRE	_IOWR(SRLOCK_IOC_MAGIC, 0x01, struct srlock_acquire)
 /**
